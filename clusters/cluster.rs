@@ -1,0 +1,148 @@
+//! What every provider must be able to do. An experiment sees nothing else of a cluster.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use recoup_model::{
+    action::Capability,
+    observation::{Endpoint, Failure, Observation, Observed},
+    spec::WorkloadSpec,
+    topology::Fingerprint,
+};
+
+use crate::Nodes;
+
+/// One attempt at an observation.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// Counts up by one per stream from 0: what a write writes, and which API server is asked in turn.
+    pub number: u64,
+    /// The attempt ends with [`recoup_model::observation::FailureClass::Timeout`] after this long.
+    pub timeout: Duration,
+}
+
+/// The workload and probe helpers that an experiment finds in place.
+#[derive(Clone, Debug, Default)]
+pub struct Fixture {
+    /// Findings of the baseline's check with what was done about each (see `Event::Precondition`).
+    pub preconditions: Vec<(String, String)>,
+    /// Nodes whose route through the Service is left out of the probes.
+    pub unrouted: Vec<String>,
+}
+
+/// Acknowledged writes as they are found afterwards: highest number by writing stream and slot.
+pub type ReadBack = BTreeMap<String, BTreeMap<u64, u64>>;
+
+/// A cluster that exists.
+///
+/// All methods may be called from many tasks at once. None of them retries; none but
+/// [`Cluster::fixture`], [`Cluster::read_back`] and [`Cluster::health`] may take longer than a few seconds.
+#[async_trait]
+pub trait Cluster: Nodes {
+    /// What it is, with all its nodes.
+    fn fingerprint(&self) -> &Fingerprint;
+
+    /// What can be done to its nodes.
+    fn capabilities(&self) -> &[Capability];
+
+    /// Puts the workload in place (namespace, Deployment, Service, one prober per node), waits until it
+    /// serves through every node's routes, and empties what an earlier experiment wrote.
+    ///
+    /// # Errors
+    /// Where it does not come to serve within two minutes; the message names what is missing.
+    async fn fixture(&self, workload: &WorkloadSpec) -> Result<Fixture, ClusterError>;
+
+    /// One attempt at one observation.
+    ///
+    /// # Errors
+    /// The observation's failure. [`recoup_model::observation::FailureClass::Observer`] where it is not the cluster's.
+    async fn observe(&self, observation: &Observation, attempt: Attempt) -> Result<Observed, Failure>;
+
+    /// Asks the API once to delete pods of the workload.
+    ///
+    /// # Errors
+    /// The API's refusal.
+    async fn delete_pods(&self, names: &[String], timeout: Duration) -> Result<(), Failure>;
+
+    /// Reads back through one API server what its streams and the others' wrote (see `Observation::ApiWrite`).
+    ///
+    /// # Errors
+    /// The read's failure.
+    async fn read_back_api(&self, through: &Endpoint) -> Result<ReadBack, Failure>;
+
+    /// Reads back through one etcd member what all members' put streams wrote; the slot is the number itself.
+    ///
+    /// # Errors
+    /// The read's failure.
+    async fn read_back_etcd(&self, member: &str) -> Result<ReadBack, Failure>;
+
+    /// Everything that is wrong with the cluster now: nodes not ready, members without leader, leases not
+    /// renewed within their duration, API servers not ready. Empty where it is healthy.
+    async fn health(&self) -> Vec<String>;
+}
+
+/// Why a cluster could not be made, reached or changed. Never a verdict on it.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// A command failed.
+    #[error("`{command}` failed ({status}): {output}")]
+    Command {
+        /// The command line, to paste into a shell.
+        command: String,
+        /// Its exit status.
+        status: String,
+        /// What it printed last.
+        output: String,
+    },
+    /// Docker's API said no or did not answer.
+    #[error("docker: {doing}: {source}")]
+    Docker {
+        /// What was asked of it.
+        doing: String,
+        /// Its answer.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Kubernetes' API said no or did not answer.
+    #[error("kubernetes: {doing}: {source}")]
+    Kubernetes {
+        /// What was asked of it.
+        doing: String,
+        /// Its answer.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A cluster of that name exists and recoup did not make it.
+    #[error("cluster {name:?} exists, and recoup did not make it: choose another --name, or adopt it with --adopt {name}")]
+    Foreign {
+        /// Its name.
+        name: String,
+    },
+    /// Something that is needed is not there.
+    #[error("{missing}: {remedy}")]
+    Missing {
+        /// What.
+        missing: String,
+        /// How to mend it.
+        remedy: String,
+    },
+    /// The provider does not know that node.
+    #[error("there is no node {0:?} in this cluster")]
+    NoSuchNode(String),
+    /// A local file could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It did not get there in time.
+    #[error("waited {waited:?} for {what}: {last}")]
+    TimedOut {
+        /// How long.
+        waited: Duration,
+        /// For what.
+        what: String,
+        /// What was seen last.
+        last: String,
+    },
+}

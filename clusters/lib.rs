@@ -1,0 +1,9 @@
+//! Clusters to experiment on: one trait, one folder per provider with the same file names.
+
+pub mod cluster;
+pub mod profile;
+pub mod provider;
+
+pub use cluster::{Attempt, Cluster, ClusterError, Fixture, ReadBack};
+pub use profile::{LeaderElection, Profile, ProfileNode};
+pub use provider::{Listed, Nodes, Progress, Provider, Wanted};

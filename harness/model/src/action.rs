@@ -1,0 +1,275 @@
+//! What can be done to a node, as data: a fault's actions and their undo are written
+//! to the ledger before they are carried out, and any process can carry them out later.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A component's process, as a node's process table shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Process {
+    /// The etcd member.
+    Etcd,
+    /// The API server.
+    KubeApiserver,
+    /// The controller-manager.
+    KubeControllerManager,
+    /// The scheduler.
+    KubeScheduler,
+    /// The kubelet.
+    Kubelet,
+    /// kube-proxy.
+    KubeProxy,
+    /// The container runtime.
+    Containerd,
+}
+
+impl Process {
+    /// The program's name. A kernel's `comm` shows only its first 15 characters.
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Process::Etcd => "etcd",
+            Process::KubeApiserver => "kube-apiserver",
+            Process::KubeControllerManager => "kube-controller-manager",
+            Process::KubeScheduler => "kube-scheduler",
+            Process::Kubelet => "kubelet",
+            Process::KubeProxy => "kube-proxy",
+            Process::Containerd => "containerd",
+        }
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.program())
+    }
+}
+
+/// A static pod of the control plane, named as its manifest in /etc/kubernetes/manifests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StaticPod {
+    /// The etcd member.
+    Etcd,
+    /// The API server.
+    KubeApiserver,
+    /// The controller-manager.
+    KubeControllerManager,
+    /// The scheduler.
+    KubeScheduler,
+}
+
+impl StaticPod {
+    /// The pod's one process.
+    #[must_use]
+    pub fn process(self) -> Process {
+        match self {
+            StaticPod::Etcd => Process::Etcd,
+            StaticPod::KubeApiserver => Process::KubeApiserver,
+            StaticPod::KubeControllerManager => Process::KubeControllerManager,
+            StaticPod::KubeScheduler => Process::KubeScheduler,
+        }
+    }
+}
+
+/// A systemd unit of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// `kubelet.service`.
+    Kubelet,
+    /// `containerd.service`.
+    Containerd,
+}
+
+impl Unit {
+    /// The unit's main process.
+    #[must_use]
+    pub fn process(self) -> Process {
+        match self {
+            Unit::Kubelet => Process::Kubelet,
+            Unit::Containerd => Process::Containerd,
+        }
+    }
+}
+
+/// A signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Signal {
+    /// Ends the process at once.
+    Kill,
+    /// Asks it to end.
+    Term,
+    /// Freezes it until CONT.
+    Stop,
+    /// Thaws it.
+    Cont,
+}
+
+impl Signal {
+    /// The name that `kill -s` takes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Kill => "KILL",
+            Signal::Term => "TERM",
+            Signal::Stop => "STOP",
+            Signal::Cont => "CONT",
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SIG{}", self.name())
+    }
+}
+
+/// Packets to drop on one node, both ways.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DropRule {
+    /// Tells this rule from everybody else's: it stands in the rule's comment.
+    pub tag: String,
+    /// Addresses of the other party; none means everybody.
+    pub peers: Vec<String>,
+    /// TCP ports, on either side; none means all packets.
+    pub ports: Vec<u16>,
+}
+
+/// One deed on one node. Each is idempotent where it is used as an undo.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", tag = "do")]
+pub enum NodeAction {
+    /// Send a signal to every process of a component, or to the one of that identity only.
+    #[serde(rename_all = "camelCase")]
+    Signal {
+        /// The component.
+        process: Process,
+        /// What to send.
+        signal: Signal,
+        /// Only this very process (pid and start time): what an undo names, so that no stranger is hit.
+        only: Option<ProcessId>,
+    },
+    /// Move a static pod's manifest aside, then SIGKILL its process where asked.
+    #[serde(rename_all = "camelCase")]
+    StaticPodHold {
+        /// The pod.
+        pod: StaticPod,
+        /// Kill it rather than let the kubelet end it gently.
+        kill: bool,
+    },
+    /// Move the manifest back by one rename; nothing where it is in place.
+    #[serde(rename_all = "camelCase")]
+    StaticPodRestore {
+        /// The pod.
+        pod: StaticPod,
+    },
+    /// `systemctl stop`.
+    #[serde(rename_all = "camelCase")]
+    UnitStop {
+        /// The unit.
+        unit: Unit,
+    },
+    /// `systemctl start`; nothing where it runs. Clears a start limit that was hit.
+    #[serde(rename_all = "camelCase")]
+    UnitStart {
+        /// The unit.
+        unit: Unit,
+    },
+    /// Freeze every process of the node.
+    Pause,
+    /// Thaw the node; nothing where it is not paused.
+    Unpause,
+    /// Drop packets.
+    #[serde(rename_all = "camelCase")]
+    DropAdd {
+        /// Which.
+        rule: DropRule,
+    },
+    /// Remove every rule of that tag; nothing where there is none.
+    #[serde(rename_all = "camelCase")]
+    DropRemove {
+        /// The rule's tag.
+        tag: String,
+    },
+    /// Send a signal to the workload's process inside the pod of that name.
+    #[serde(rename_all = "camelCase")]
+    SignalPod {
+        /// The pod.
+        pod: String,
+        /// What to send.
+        signal: Signal,
+    },
+    /// Look only: processes of a component.
+    #[serde(rename_all = "camelCase")]
+    Inspect {
+        /// The component.
+        process: Process,
+    },
+    /// Look only: packets that the rules of a tag have dropped.
+    #[serde(rename_all = "camelCase")]
+    DropCount {
+        /// The rule's tag.
+        tag: String,
+    },
+    /// Look only: is the node's container paused?
+    InspectNode,
+}
+
+/// Tells one process from a later one of the same number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProcessId {
+    /// Its number on the node.
+    pub pid: u32,
+    /// Field 22 of `/proc/<pid>/stat`: clock ticks from the machine's start to its own.
+    pub started: u64,
+}
+
+/// One process of a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProcessState {
+    /// Which process.
+    #[serde(rename = "process")]
+    pub id: ProcessId,
+    /// Field 3 of `/proc/<pid>/stat`: `T` when stopped.
+    pub state: char,
+}
+
+/// What an action found or did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ActionReport {
+    /// The component's processes: those that were signalled, or those that `Inspect` saw.
+    pub processes: Vec<ProcessState>,
+    /// Packets dropped so far (`DropCount`).
+    pub packets: u64,
+    /// The node is paused (`InspectNode`).
+    pub paused: bool,
+    /// Something was changed (an undo that found nothing to do says false).
+    pub changed: bool,
+}
+
+/// What a cluster's nodes let be done; a fault names what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Capability {
+    /// Signals to a component's process.
+    Signal,
+    /// Static pod manifests can be moved.
+    StaticPods,
+    /// systemd runs the node's services.
+    Systemd,
+    /// A whole node can be paused.
+    Pause,
+    /// Packets can be dropped by rule.
+    PacketFilter,
+    /// etcd can be asked directly.
+    EtcdAccess,
+}

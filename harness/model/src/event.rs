@@ -1,0 +1,271 @@
+//! The one list of what is recorded. Terminal, files and reports are its readers.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{ActionReport, NodeAction, ProcessState},
+    observation::{Endpoint, Failure, Observed},
+    plan::Plan,
+    time::Offset,
+    topology::Fingerprint,
+    verdict::ExperimentResult,
+};
+
+/// The version of this record's shape; a reader refuses any other.
+pub const FORMAT: u32 = 1;
+
+/// One line of `events.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    /// When it was recorded.
+    pub at: Offset,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "event")]
+pub enum Event {
+    /// The first line of every record.
+    RunStarted {
+        /// [`FORMAT`].
+        format: u32,
+        /// The run's name, which is also its directory's.
+        run: String,
+        /// recoup's own version.
+        recoup: String,
+        /// Wall time (RFC 3339) of offset 0.
+        started: String,
+        /// Everything random comes from it.
+        seed: u64,
+        /// The experiments' ids, in order.
+        experiments: Vec<String>,
+    },
+    /// A cluster is being made, adopted or loaded: a line for people.
+    ClusterProgress {
+        /// What is being done.
+        message: String,
+    },
+    /// The cluster is there and healthy.
+    ClusterReady {
+        /// What it is.
+        fingerprint: Box<Fingerprint>,
+        /// It was made by this run rather than adopted.
+        created: bool,
+    },
+    /// An experiment begins.
+    ExperimentStarted {
+        /// All of it, streams included.
+        plan: Box<Plan>,
+    },
+    /// An experiment was left out.
+    ExperimentSkipped {
+        /// The experiment's id.
+        id: String,
+        /// Its hypothesis.
+        hypothesis: String,
+        /// Why.
+        reason: String,
+    },
+    /// A check of the cluster's health.
+    Health {
+        /// Before the baseline or after everything was undone.
+        stage: Stage,
+        /// What is wrong; empty where all is well.
+        problems: Vec<String>,
+    },
+    /// Something that the baseline's check mended or left out (a node whose kube-proxy does not follow Services, say).
+    Precondition {
+        /// What was found.
+        finding: String,
+        /// What was done about it.
+        remedy: String,
+    },
+    /// A part of the experiment begins.
+    PhaseStarted {
+        /// Which.
+        phase: Phase,
+    },
+    /// One probe's attempt.
+    Sample(Sample),
+    /// A step begins; for a fault: its undo is in the ledger.
+    StepStarted {
+        /// The step's number, from 1.
+        step: u32,
+        /// Its key in YAML.
+        key: String,
+        /// The nodes that it hits.
+        targets: Vec<String>,
+        /// In words, as in `SIGKILL to kube-controller-manager on cp2 (holder of kube-controller-manager)`.
+        description: String,
+    },
+    /// An action of a step was carried out; what it did took effect between the two offsets.
+    Injected {
+        /// The step.
+        step: u32,
+        /// The node.
+        node: String,
+        /// What was done.
+        action: NodeAction,
+        /// Just before.
+        began: Offset,
+        /// Just after.
+        ended: Offset,
+        /// What was found and done.
+        report: ActionReport,
+    },
+    /// Did the fault take effect? Gathered on the node, not through the API.
+    Evidence {
+        /// The step.
+        step: u32,
+        /// The node.
+        node: String,
+        /// What was looked for, as in `process 1234 is gone`.
+        check: String,
+        /// It was so.
+        effective: bool,
+        /// What was seen.
+        seen: String,
+    },
+    /// A process that a fault ended runs again.
+    ProcessBack {
+        /// The step.
+        step: u32,
+        /// The node.
+        node: String,
+        /// Last look that did not see it.
+        missing: Offset,
+        /// First look that saw it.
+        seen: Offset,
+        /// The process.
+        process: ProcessState,
+    },
+    /// An undo was carried out.
+    Undone {
+        /// The step.
+        step: u32,
+        /// The node.
+        node: String,
+        /// What was done.
+        action: NodeAction,
+        /// Just before.
+        began: Offset,
+        /// Just after.
+        ended: Offset,
+    },
+    /// An answer to the deletion that a `deletePods` step asks for.
+    DeletionAnswered {
+        /// The step.
+        step: u32,
+        /// The pods.
+        pods: Vec<String>,
+        /// When this attempt was sent.
+        sent: Offset,
+        /// The refusal; none where it was granted.
+        refused: Option<Failure>,
+    },
+    /// Processes hit by a step, looked at again when all is over.
+    Aftermath {
+        /// The step.
+        step: u32,
+        /// The node.
+        node: String,
+        /// The processes of the component now.
+        processes: Vec<ProcessState>,
+    },
+    /// Acknowledged writes read back after recovery.
+    WritesReadBack {
+        /// Through which API server or member, by stream name.
+        through: String,
+        /// Highest number found, by writing stream and slot.
+        found: BTreeMap<String, BTreeMap<u64, u64>>,
+        /// Why it could not be read.
+        failure: Option<Failure>,
+    },
+    /// What the harness itself used since the run's start.
+    Overhead {
+        /// Processor time, in milliseconds.
+        cpu_ms: u64,
+        /// Resident memory, in KiB.
+        rss_kib: u64,
+    },
+    /// Something that a reader of the record should know.
+    Note {
+        /// What.
+        message: String,
+    },
+    /// An experiment ended and was judged; `judge` computes this again.
+    ExperimentFinished {
+        /// The verdict with all figures.
+        result: Box<ExperimentResult>,
+    },
+    /// An experiment was broken off by the harness: its verdict is Inconclusive.
+    ExperimentAborted {
+        /// The experiment's id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// The last line of a complete record.
+    RunFinished {
+        /// It was interrupted.
+        interrupted: bool,
+    },
+}
+
+/// Before or after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// Before the baseline.
+    Before,
+    /// After everything was undone.
+    After,
+}
+
+/// A part of an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Phase {
+    /// Workload and probes are set up.
+    Setup,
+    /// Undisturbed probing.
+    Baseline,
+    /// From the first step to the last undo.
+    Fault,
+    /// From the last undo to the end of observation.
+    Recovery,
+    /// Reading back and clearing away.
+    Cleanup,
+}
+
+/// One attempt of one probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sample {
+    /// Index into the plan's streams.
+    pub stream: u32,
+    /// When the schedule wanted it sent.
+    pub due: Offset,
+    /// When it was sent.
+    pub sent: Offset,
+    /// When it ended.
+    pub done: Offset,
+    /// What it was told; left out (none) where a good answer equals the stream's last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Observed>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// How an endpoint's read-back is named in [`Event::WritesReadBack`].
+#[must_use]
+pub fn read_back_name(endpoint: &Endpoint) -> String {
+    format!("api/{endpoint}")
+}

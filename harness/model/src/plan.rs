@@ -1,0 +1,61 @@
+//! A validated experiment, resolved against a cluster: what runs and what decides.
+//! It is recorded with the events, so that a record can be judged by itself.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    observation::Observation,
+    spec::{Assertion, Milestone, Rate, Step, WorkloadSpec},
+    time::Span,
+};
+
+/// One variant of one experiment, ready to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Plan {
+    /// `area/experiment`, or `area/experiment/variant` where there are several.
+    pub id: String,
+    /// What is believed to hold.
+    pub hypothesis: String,
+    /// Belongs to the quick set.
+    pub smoke: bool,
+    /// The profile that it needs.
+    pub profile: String,
+    /// The workload beside it.
+    pub workload: WorkloadSpec,
+    /// Undisturbed probing before the first step.
+    pub baseline: Span,
+    /// How long everything must be good to count as recovered.
+    pub stable: Span,
+    /// Observation ends this long after the last undo, whatever has come.
+    pub observe: Span,
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// The waterfall.
+    pub milestones: Vec<Milestone>,
+    /// The other conditions.
+    pub assertions: Vec<Assertion>,
+    /// The probes; a sample names its stream by the index in here. Empty until resolved against a cluster.
+    pub streams: Vec<Stream>,
+}
+
+/// One probe on its schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Stream {
+    /// Its name, as patterns match it.
+    pub name: String,
+    /// What it asks.
+    pub observation: Observation,
+    /// How often and how patiently.
+    pub rate: Rate,
+}
+
+impl Stream {
+    /// The stream of an observation.
+    #[must_use]
+    pub fn new(observation: Observation, rate: Rate) -> Stream {
+        Stream { name: observation.stream(), observation, rate }
+    }
+}

@@ -1,0 +1,183 @@
+//! What is measured and what decides: named milestones with budgets, and assertions.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::time::Span;
+
+/// Streams by name: segments parted by `/`, where `*` stands for any one segment,
+/// `@target` for a node that a fault hit and `@others` for a node that none hit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Pattern(pub String);
+
+impl Pattern {
+    /// True where `stream` fits. `targets` are the nodes that the experiment's faults hit,
+    /// `nodes` all nodes of the cluster (`@others` fits only these).
+    #[must_use]
+    pub fn fits(&self, stream: &str, targets: &[String], nodes: &[String]) -> bool {
+        let mut wanted = self.0.split('/');
+        let mut given = stream.split('/');
+        loop {
+            match (wanted.next(), given.next()) {
+                (None, None) => return true,
+                (Some("*"), Some(_)) => {}
+                (Some("@target"), Some(node)) if targets.iter().any(|t| t == node) => {}
+                (Some("@others"), Some(node))
+                    if nodes.iter().any(|n| n == node) && !targets.iter().any(|t| t == node) => {}
+                (Some(want), Some(have)) if want == have => {}
+                _ => return false,
+            }
+        }
+    }
+}
+
+/// A moment that a waterfall names. All are counted from the first fault's injection, or, with `since: undo`,
+/// from the moment the last fault was undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Milestone {
+    /// Its name in reports, as in `new leader`.
+    pub name: String,
+    /// What happens then.
+    pub when: When,
+    /// From when it is counted.
+    #[serde(default)]
+    pub since: Since,
+    /// The budget: later than this fails the experiment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
+    /// Sooner than this fails it too: something was not what it seemed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Span>,
+}
+
+/// The start of an interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Since {
+    /// The first fault's injection.
+    #[default]
+    Fault,
+    /// The last fault's undo (for a fault that needs none: its injection).
+    Undo,
+}
+
+/// The event that makes a milestone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum When {
+    /// The first failed attempt of any of the streams: somebody noticed.
+    Fails(Pattern),
+    /// The first good answer after the first failure, in the slowest of the streams.
+    Succeeds(Pattern),
+    /// The start of the first window of stability after the first failure, in the slowest of the streams.
+    Stable(Pattern),
+    /// The named Lease has another holder than before the fault.
+    NewHolder(String),
+    /// A majority of the members follows a leader, and it is not the one from before the fault's injection;
+    /// where the old leader was never lost, this never comes.
+    NewLeader,
+    /// No member that answers knows a leader.
+    NoLeader,
+    /// The API shows a target node's Ready condition as not True.
+    NotReady,
+    /// The API shows every target node as Ready again after it was not.
+    Ready,
+    /// A target node carries a NoExecute taint for being not ready or unreachable.
+    Tainted,
+    /// A pod of the workload on a target node is marked for deletion.
+    Evicted,
+    /// A pod that was not there before the fault is Ready, and as many are as before.
+    Replaced,
+    /// None of the pods that ran on a target node and were replaced answers any more on its node.
+    StaleGone,
+    /// A target member is back: its applied index has caught up with the largest that any other member had shown.
+    CaughtUp,
+    /// The API agreed to the deletion that a `deletePods` step asked for.
+    Deleted,
+}
+
+/// A condition on the whole of an experiment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Assertion {
+    /// No outage of any of the streams is longer.
+    Gap(Gap),
+    /// Attempts fail while the fault lasts.
+    Fails(Share),
+    /// Attempts succeed while the fault lasts.
+    Succeeds(Share),
+    /// The same raft leader from the baseline to the end.
+    SameLeader(Nothing),
+    /// Every write acknowledged through API servers and members is there at the end, through each of them.
+    NoLostWrites(Nothing),
+    /// Once the named Lease has a new holder, the old one never holds it again.
+    OldHolderStaysOut(String),
+    /// The processes that the fault hit are gone for good at the end: others run in their place.
+    OldProcessGone(Nothing),
+    /// No pod was created to replace one of the workload while the fault lasted.
+    NoReplacementDuringFault(Nothing),
+    /// Every component that the fault ended is running again at the end, within this long of the last signal.
+    ComesBack(ComesBack),
+}
+
+/// Takes no settings: written `{}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// The settings of `gap`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Gap {
+    /// Which streams.
+    pub of: Pattern,
+    /// The longest outage allowed; `0s` allows not one failed attempt.
+    pub max: Span,
+}
+
+/// The settings of `fails` and `succeeds`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Share {
+    /// Which streams.
+    pub of: Pattern,
+    /// Attempts are counted from this long after the injection of the last fault …
+    #[serde(default)]
+    pub after: Span,
+    /// … to the first undo. At least this part of them, from 0 to 1.
+    #[serde(default = "all")]
+    pub share: f64,
+}
+
+/// The settings of `comesBack`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ComesBack {
+    /// After each signal, the process is there again within this long.
+    pub within: Span,
+}
+
+impl Eq for Share {}
+
+fn all() -> f64 {
+    1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_know_targets_from_others() {
+        let nodes = ["cp1".to_owned(), "cp2".to_owned()];
+        let targets = [nodes[0].clone()];
+        let fits = |pattern: &str, stream: &str| Pattern(pattern.into()).fits(stream, &targets, &nodes);
+        assert!(fits("api/write/@target/reused", "api/write/cp1/reused"));
+        assert!(!fits("api/write/@target/reused", "api/write/cp2/reused"));
+        assert!(fits("api/*/@others/*", "api/read/cp2/new"));
+        assert!(!fits("api/*/@others/*", "api/read/lb/new"), "the load balancer is no node");
+        assert!(!fits("etcd/put", "etcd/put/cp1"), "a pattern fits whole names only");
+    }
+}
