@@ -221,6 +221,28 @@ pub enum NodeAction {
     InspectNode,
 }
 
+impl NodeAction {
+    /// What it does, in words for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            NodeAction::Signal { process, signal, .. } => format!("{signal} to {process}"),
+            NodeAction::StaticPodHold { pod, .. } => format!("holding down static pod {}", pod.process()),
+            NodeAction::StaticPodRestore { pod } => format!("restoring static pod {}", pod.process()),
+            NodeAction::UnitStop { unit } => format!("stopping {}.service", unit.process()),
+            NodeAction::UnitStart { unit } => format!("starting {}.service", unit.process()),
+            NodeAction::Pause => "pausing the node".into(),
+            NodeAction::Unpause => "unpausing the node".into(),
+            NodeAction::DropAdd { rule } => format!("adding packet filter {}", rule.tag),
+            NodeAction::DropRemove { tag } => format!("removing packet filter {tag}"),
+            NodeAction::SignalPod { pod, signal } => format!("{signal} to pod {pod}"),
+            NodeAction::Inspect { process } => format!("looking for {process}"),
+            NodeAction::DropCount { tag } => format!("counting packets of filter {tag}"),
+            NodeAction::InspectNode => "looking at the node".into(),
+        }
+    }
+}
+
 /// Tells one process from a later one of the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

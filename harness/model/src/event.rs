@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::{
     action::{ActionReport, NodeAction, ProcessState},
@@ -183,6 +183,7 @@ pub enum Event {
         /// Through which API server or member, by stream name.
         through: String,
         /// Highest number found, by writing stream and slot.
+        #[serde(deserialize_with = "slots")]
         found: BTreeMap<String, BTreeMap<u64, u64>>,
         /// Why it could not be read.
         failure: Option<Failure>,
@@ -216,6 +217,15 @@ pub enum Event {
         /// It was interrupted.
         interrupted: bool,
     },
+}
+
+/// JSON's keys are text, and behind `flatten` and a tag serde does not turn them back into numbers by itself.
+fn slots<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, BTreeMap<u64, u64>>, D::Error> {
+    let text = BTreeMap::<String, BTreeMap<String, u64>>::deserialize(from)?;
+    let number = |(slot, value): (String, u64)| Ok((slot.parse().map_err(D::Error::custom)?, value));
+    text.into_iter()
+        .map(|(name, map)| Ok((name, map.into_iter().map(number).collect::<Result<_, _>>()?)))
+        .collect()
 }
 
 /// Before or after.
@@ -268,4 +278,18 @@ pub struct Sample {
 #[must_use]
 pub fn read_back_name(endpoint: &Endpoint) -> String {
     format!("api/{endpoint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_back_survives_the_way_through_the_record() {
+        let found = BTreeMap::from([("api/lb".to_owned(), BTreeMap::from([(7, 1031)]))]);
+        let event = Event::WritesReadBack { through: "api/lb".into(), found, failure: None };
+        let record = Record { at: Offset(5), event };
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record, "{text}");
+    }
 }

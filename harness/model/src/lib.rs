@@ -3,10 +3,26 @@
 //! Nothing here waits, prints or reaches a cluster; the same record always gives the same verdict.
 
 pub mod action;
+mod aftermath;
+pub mod assertion;
 pub mod event;
+pub mod judge;
+pub mod lanes;
+pub mod milestone;
 pub mod observation;
+pub mod outage;
 pub mod plan;
+mod precondition;
+pub mod run;
 pub mod spec;
+mod states;
+pub mod streams;
 pub mod time;
+pub mod timeline;
 pub mod topology;
 pub mod verdict;
+pub mod yaml;
+
+pub use judge::{Live, judge, settled};
+pub use run::{RecordError, run_result};
+pub use yaml::{Problem, SuiteError};

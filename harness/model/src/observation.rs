@@ -34,6 +34,8 @@ pub enum Conn {
     /// A new TCP and TLS connection with HTTP/1.1, closed after the answer.
     New,
     /// One kept HTTP/2 connection with client-go's health check (ping after 30 s of silence, given up 15 s later).
+    /// Through the load balancer quorum reads, cached reads and writes keep one each, so that each may be with
+    /// another API server.
     Reused,
 }
 
@@ -166,8 +168,12 @@ impl Observation {
             Conn::Reused => "reused",
         };
         match self {
-            Observation::ApiRead { via, conn, from: Freshness::Linearizable } => format!("api/read/{via}/{}", word(conn)),
-            Observation::ApiRead { via, conn, from: Freshness::Cache } => format!("api/cached/{via}/{}", word(conn)),
+            Observation::ApiRead { via, conn, from: Freshness::Linearizable } => {
+                format!("api/read/{via}/{}", word(conn))
+            }
+            Observation::ApiRead { via, conn, from: Freshness::Cache } => {
+                format!("api/cached/{via}/{}", word(conn))
+            }
             Observation::ApiWrite { via, conn } => format!("api/write/{via}/{}", word(conn)),
             Observation::EtcdStatus { member } => format!("etcd/status/{member}"),
             Observation::EtcdPut { member } => format!("etcd/put/{member}"),

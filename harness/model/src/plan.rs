@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     observation::Observation,
-    spec::{Assertion, Milestone, Rate, Step, WorkloadSpec},
+    spec::{Assertion, Milestone, ProbeSpecs, Rate, Step, WorkloadSpec},
     time::Span,
 };
 
@@ -24,6 +24,9 @@ pub struct Plan {
     pub profile: String,
     /// The workload beside it.
     pub workload: WorkloadSpec,
+    /// Changes to the default probes; what became of them is in `streams`.
+    #[serde(default)]
+    pub probes: ProbeSpecs,
     /// Undisturbed probing before the first step.
     pub baseline: Span,
     /// How long everything must be good to count as recovered.

@@ -10,7 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 ///
 /// Wall time is stored once per run; everything else is an offset, so that a
 /// step of the system's clock cannot change a measurement.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Offset(pub u64);
 
@@ -70,7 +72,8 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Span, String> {
-        let wrong = || format!("{text:?} is not a duration: write a number with its unit, as in 100ms, 30s or 1m30s");
+        let wrong =
+            || format!("{text:?} is not a duration: write a number with its unit, as in 100ms, 30s or 1m30s");
         let parsed: SignedDuration =
             friendly::SpanParser::new().parse_duration(text.trim()).map_err(|_| wrong())?;
         Duration::try_from(parsed).map(Span).map_err(|_| wrong())

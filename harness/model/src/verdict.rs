@@ -69,8 +69,12 @@ impl fmt::Display for Measure {
             Measure::Measured { value, low, high } => {
                 write!(f, "{:.2} s (true {:.2} to {:.2})", seconds(value), seconds(low), seconds(high))
             }
-            Measure::NotSeen { resolution } => write!(f, "not seen (shorter than {:.2} s)", seconds(resolution)),
-            Measure::Censored { more_than } => write!(f, "more than {:.1} s (never came)", seconds(more_than)),
+            Measure::NotSeen { resolution } => {
+                write!(f, "not seen (shorter than {:.2} s)", seconds(resolution))
+            }
+            Measure::Censored { more_than } => {
+                write!(f, "more than {:.1} s (never came)", seconds(more_than))
+            }
             Measure::Unknown => f.write_str("unknown"),
         }
     }
@@ -156,6 +160,28 @@ pub struct StreamResult {
     pub outages: Vec<Outage>,
 }
 
+/// One thing that has a value at every moment, as in `holder of kube-scheduler`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StateLane {
+    /// What it is.
+    pub name: String,
+    /// Its values, in order, without overlap; where nothing was known there is a hole.
+    pub spans: Vec<StateSpan>,
+}
+
+/// A time during which a value stayed the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StateSpan {
+    /// First sample that said so.
+    pub from: Offset,
+    /// First sample that said otherwise, or the last one.
+    pub to: Offset,
+    /// The value.
+    pub value: String,
+}
+
 /// A fault as it was: a band in the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -202,6 +228,8 @@ pub struct ExperimentResult {
     pub assertions: Vec<Checked>,
     /// Every point of view.
     pub streams: Vec<StreamResult>,
+    /// What the cluster said of itself over time: raft leader, lease holders, nodes' Ready conditions.
+    pub states: Vec<StateLane>,
     /// What was found and mended before.
     pub notes: Vec<String>,
 }

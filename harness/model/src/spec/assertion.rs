@@ -114,11 +114,11 @@ pub enum Assertion {
     NoLostWrites(Nothing),
     /// Once the named Lease has a new holder, the old one never holds it again.
     OldHolderStaysOut(String),
-    /// The processes that the fault hit are gone for good at the end: others run in their place.
+    /// The processes that the fault hit are gone for good at the end. (Whether others run in their place: `comesBack`.)
     OldProcessGone(Nothing),
     /// No pod was created to replace one of the workload while the fault lasted.
     NoReplacementDuringFault(Nothing),
-    /// Every component that the fault ended is running again at the end, within this long of the last signal.
+    /// Every component that a KILL or TERM ended is back within this long of each signal, and running at the end.
     ComesBack(ComesBack),
 }
 

@@ -1,6 +1,8 @@
 //! Steps of an experiment as they stand in YAML. One key names the step; the engine
 //! has one file of the same name for each that breaks something.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,21 @@ pub enum Target {
     Node(String),
     /// The nodes that an earlier step of this variant hit, counted from 1.
     SameAs(u32),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::RaftLeader => f.write_str("the raft leader"),
+            Target::RaftFollower => f.write_str("a raft follower"),
+            Target::LeaseHolder(lease) => write!(f, "the holder of the lease {lease}"),
+            Target::ControlPlane => f.write_str("a control plane, by the seed"),
+            Target::Worker => f.write_str("a worker, by the seed"),
+            Target::WorkloadNode => f.write_str("a worker that runs the workload"),
+            Target::Node(name) => write!(f, "the node {name}"),
+            Target::SameAs(step) => write!(f, "the nodes of step {step}"),
+        }
+    }
 }
 
 /// `signal:` sends a signal to a component's process on the node.

@@ -1,15 +1,21 @@
 //! Suite files: what users write.
 
 mod assertion;
+mod builtin;
+mod check;
 mod fault;
+mod load;
+mod needs;
 mod probes;
 
-pub use assertion::{
-    Assertion, ComesBack, Gap, Milestone, Nothing, Pattern, Share, Since, When,
-};
+pub use assertion::{Assertion, ComesBack, Gap, Milestone, Nothing, Pattern, Share, Since, When};
+pub use builtin::{SUITES, builtin};
 pub use fault::{
-    DeletePods, DropFault, KillContainer, PauseFault, Peers, SignalFault, StaticPodFault, Step, Target, UnitFault,
+    DeletePods, DropFault, KillContainer, PauseFault, Peers, SignalFault, StaticPodFault, Step, Target,
+    UnitFault,
 };
+pub use load::load;
+pub use needs::{Requirements, requirements};
 pub use probes::{ProbeSpecs, Rate, RateSpec};
 
 use schemars::JsonSchema;

@@ -1,0 +1,231 @@
+//! The conditions on the whole of an experiment, held against its record.
+
+use crate::{
+    aftermath,
+    observation::Observed,
+    outage::outages,
+    spec::{Assertion, Gap, Pattern, Share},
+    states,
+    time::{Offset, Span},
+    timeline::{Attempt, Moment, Timeline},
+    verdict::{Checked, Measure, Verdict},
+};
+
+/// Too few attempts to speak of a share of them.
+const ENOUGH: usize = 10;
+
+/// What an assertion came to, before it has its name.
+pub(crate) struct Came {
+    pub(crate) verdict: Verdict,
+    pub(crate) detail: String,
+    pub(crate) measure: Option<Measure>,
+}
+
+impl Came {
+    pub(crate) fn new(verdict: Verdict, detail: impl Into<String>) -> Came {
+        Came { verdict, detail: detail.into(), measure: None }
+    }
+
+    pub(crate) fn unknown(why: impl Into<String>) -> Came {
+        Came::new(Verdict::Inconclusive, why)
+    }
+}
+
+/// One assertion, held against the record.
+#[must_use]
+pub fn check(timeline: &Timeline, assertion: &Assertion) -> Checked {
+    let Came { verdict, detail, measure } = match timeline.fault() {
+        None => Came::unknown("no fault was injected"),
+        Some(fault) => match assertion {
+            Assertion::Gap(settings) => gap(timeline, settings, fault),
+            Assertion::Fails(settings) => share(timeline, settings, |attempt| attempt.bad(), "failed"),
+            Assertion::Succeeds(settings) => share(timeline, settings, |attempt| attempt.good(), "succeeded"),
+            Assertion::SameLeader(_) => same_leader(timeline, fault),
+            Assertion::NoLostWrites(_) => aftermath::no_lost_writes(timeline),
+            Assertion::OldHolderStaysOut(lease) => old_holder(timeline, lease, fault),
+            Assertion::OldProcessGone(_) => aftermath::old_process_gone(timeline),
+            Assertion::NoReplacementDuringFault(_) => no_replacement(timeline, fault),
+            Assertion::ComesBack(settings) => aftermath::comes_back(timeline, settings.within),
+        },
+    };
+    Checked { name: name(assertion), verdict, detail, measure }
+}
+
+fn name(assertion: &Assertion) -> String {
+    match assertion {
+        Assertion::Gap(Gap { of, .. })
+        | Assertion::Fails(Share { of, .. })
+        | Assertion::Succeeds(Share { of, .. }) => {
+            format!("{} {}", assertion.key(), of.0)
+        }
+        Assertion::OldHolderStaysOut(lease) => format!("{} {lease}", assertion.key()),
+        other => other.key().to_owned(),
+    }
+}
+
+fn nothing_fits(pattern: &Pattern) -> Came {
+    Came::unknown(format!("no stream fits {:?} on this cluster", pattern.0))
+}
+
+/// The longest outage since the fault, in the stream that had it.
+fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
+    let matching = timeline.matching(&settings.of);
+    if matching.is_empty() {
+        return nothing_fits(&settings.of);
+    }
+    let end = timeline.ended();
+    let mut longest: Option<(Span, Span, Span, bool, &str, u64)> = None;
+    for series in &matching {
+        for outage in outages(&series.attempts) {
+            if outage.to.is_some_and(|to| to < fault.low) {
+                continue;
+            }
+            let to = outage.to.unwrap_or(end);
+            let low = outage.to.map_or(end, |_| outage.end_low).since(outage.start_high);
+            let (value, high) = (to.since(outage.from), to.since(outage.start_low));
+            if longest.is_none_or(|(_, longest, ..)| value > longest.0) {
+                let name = series.stream.name.as_str();
+                longest = Some((
+                    Span(low.min(value)),
+                    Span(value),
+                    Span(high),
+                    outage.to.is_some(),
+                    name,
+                    outage.failed,
+                ));
+            }
+        }
+    }
+    let max = settings.max;
+    let Some((low, value, high, over, stream, failed)) = longest else {
+        let of = if matching.len() == 1 { "the stream" } else { "any of the streams" };
+        return Came::new(Verdict::Pass, format!("no attempt of {of} failed; at most {max} allowed"));
+    };
+    let measure =
+        if over { Measure::Measured { value, low, high } } else { Measure::Censored { more_than: low } };
+    let verdict = if max.0.is_zero() || low > max {
+        Verdict::Fail
+    } else if value <= max && over {
+        Verdict::Pass
+    } else {
+        Verdict::Inconclusive
+    };
+    let attempts = if failed == 1 { "1 attempt".to_owned() } else { format!("{failed} attempts") };
+    let detail = format!("{stream}: longest outage {measure}, {attempts}; at most {max} allowed");
+    Came { verdict, detail, measure: Some(measure) }
+}
+
+/// The attempts that began after the last injection and ended before the first undo.
+fn during(attempts: &[Attempt], from: Offset, to: Offset) -> impl Iterator<Item = &Attempt> {
+    attempts.iter().filter(move |attempt| attempt.sent >= from && attempt.done <= to)
+}
+
+fn share(timeline: &Timeline, settings: &Share, counts: impl Fn(&Attempt) -> bool, word: &str) -> Came {
+    let matching = timeline.matching(&settings.of);
+    if matching.is_empty() {
+        return nothing_fits(&settings.of);
+    }
+    let (Some(injected), Some(undo)) = (timeline.last_injection(), timeline.first_undo()) else {
+        return Came::unknown("the fault's duration is not recorded");
+    };
+    let from = injected.plus(settings.after.0);
+    // The least of the streams decides: many good ones must not hide a bad one.
+    let mut least: Option<(f64, usize, usize, &str)> = None;
+    for series in matching {
+        let counted: Vec<&Attempt> =
+            during(&series.attempts, from, undo).filter(|attempt| attempt.good() || attempt.bad()).collect();
+        let name = series.stream.name.as_str();
+        if counted.len() < ENOUGH {
+            return Came::unknown(format!("{name}: only {} attempts while the fault lasted", counted.len()));
+        }
+        let hits = counted.iter().filter(|attempt| counts(attempt)).count();
+        #[expect(clippy::cast_precision_loss, reason = "counts of attempts fit 52 bits")]
+        let share = hits as f64 / counted.len() as f64;
+        if least.is_none_or(|(least, ..)| share < least) {
+            least = Some((share, hits, counted.len(), name));
+        }
+    }
+    let Some((share, hits, count, stream)) = least else { return nothing_fits(&settings.of) };
+    let verdict = if share >= settings.share { Verdict::Pass } else { Verdict::Fail };
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let wanted = percent(settings.share);
+    let detail = format!(
+        "{stream}: {hits} of {count} attempts {word} while the fault lasted ({}); at least {wanted} wanted",
+        percent(share)
+    );
+    Came::new(verdict, detail)
+}
+
+fn same_leader(timeline: &Timeline, fault: Moment) -> Came {
+    let (count, words) = states::words(timeline);
+    let Some(before) = states::leader_before(count, &words, fault) else {
+        return Came::unknown("no raft leader was seen before the fault");
+    };
+    let told =
+        || words.iter().filter_map(|w| w.answer.and_then(|(leader, term)| Some((w.done, leader?, term))));
+    if let Some((at, other, term)) = told().find(|(at, leader, _)| *at > fault.low && *leader != before) {
+        let after = Span(at.since(fault.at));
+        let detail = format!("another leader ({other}, term {term}) was followed {after} after the fault");
+        return Came::new(Verdict::Fail, detail);
+    }
+    let since = told().filter(|(at, ..)| *at > fault.low).count();
+    if since < ENOUGH {
+        return Came::unknown(format!("only {since} answers of members after the fault"));
+    }
+    Came::new(Verdict::Pass, format!("{before} led throughout ({since} answers after the fault)"))
+}
+
+fn old_holder(timeline: &Timeline, lease: &str, fault: Moment) -> Came {
+    let Some((before, since)) = states::holders(timeline, lease, fault) else {
+        return Came::unknown(format!("no holder of {lease} was seen before the fault"));
+    };
+    let Some((_, taken, new)) = since.iter().find(|(_, _, holder)| !holder.is_empty() && *holder != before)
+    else {
+        return Came::unknown("the lease was never taken by another, so nobody was kept out");
+    };
+    // An answer that was asked for before the take-over may have been true when it was given.
+    match since.iter().find(|(sent, _, holder)| sent >= taken && *holder == before) {
+        Some((_, done, _)) => {
+            let later = Span(done.since(*taken));
+            Came::new(
+                Verdict::Fail,
+                format!("{before} held the lease again {later} after {new} had taken it"),
+            )
+        }
+        None => Came::new(Verdict::Pass, format!("{new} took the lease and {before} never held it again")),
+    }
+}
+
+/// While a fault lasts, lists of pods may not come; the pods' own answers tell of new ones too.
+fn no_replacement(timeline: &Timeline, fault: Moment) -> Came {
+    let Some(before) = states::pods_before(timeline, fault) else {
+        return Came::unknown("no pod of the workload was seen before the fault");
+    };
+    let Some(undo) = timeline.first_undo() else {
+        return Came::unknown("the fault's duration is not recorded");
+    };
+    let known = |name: &str| before.iter().any(|pod| pod.name == name);
+    let inside = |sent: Offset, done: Offset| sent >= fault.low && done <= undo;
+    let lists = states::pod_lists(timeline);
+    let listed: Vec<_> = lists.iter().filter(|(sent, done, _)| inside(*sent, *done)).collect();
+    if let Some(pod) = listed.iter().flat_map(|(_, _, pods)| pods.iter()).find(|pod| !known(&pod.name)) {
+        return Came::new(Verdict::Fail, format!("the pod {} was created while the fault lasted", pod.name));
+    }
+    let mut served = 0;
+    for attempt in timeline.series.iter().flat_map(|series| during(&series.attempts, fault.low, undo)) {
+        if let Some(Observed::Served { pod }) = attempt.told() {
+            served += 1;
+            if !known(pod) {
+                return Came::new(
+                    Verdict::Fail,
+                    format!("the new pod {pod} answered while the fault lasted"),
+                );
+            }
+        }
+    }
+    if listed.is_empty() && served < ENOUGH {
+        return Came::unknown("neither lists nor answers of pods while the fault lasted");
+    }
+    let detail = format!("no new pod in {} lists and {served} answers while the fault lasted", listed.len());
+    Came::new(Verdict::Pass, detail)
+}

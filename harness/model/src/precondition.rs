@@ -1,0 +1,99 @@
+//! What must hold before a record says anything about the cluster: the fault took effect, the cluster was
+//! healthy and quiet before, and enough was seen.
+
+use crate::{
+    judge::decisive,
+    observation::Observation,
+    time::Offset,
+    timeline::{Series, Timeline},
+};
+
+/// Everything that is missing, each in a sentence; empty where the record can be judged.
+pub(crate) fn missing(timeline: &Timeline) -> Vec<String> {
+    // Where it was broken off or never begun, the rest is missing for that one reason.
+    if let Some(reason) = &timeline.aborted {
+        return vec![format!("the harness broke the experiment off: {reason}")];
+    }
+    if let Some(problems) = timeline.before.as_ref().filter(|problems| !problems.is_empty()) {
+        return vec![format!("the cluster was not healthy before: {}", problems.join("; "))];
+    }
+    let mut reasons = Vec::new();
+    if timeline.before.is_none() {
+        reasons.push("the cluster's health before is not recorded".into());
+    }
+    if timeline.after.is_none() {
+        reasons.push("the cluster's health afterwards is not recorded".into());
+    }
+    effect(timeline, &mut reasons);
+    for series in decisive(timeline) {
+        baseline(timeline, series, &mut reasons);
+        let lost = series.attempts.iter().filter(|attempt| !attempt.good() && !attempt.bad()).count();
+        if lost * 10 > series.attempts.len() {
+            let (name, all) = (&series.stream.name, series.attempts.len());
+            reasons.push(format!("{name}: the observer itself lost {lost} of {all} attempts"));
+        }
+    }
+    reasons
+}
+
+/// What keeps the baseline, as far as it has gone, from being one.
+pub(crate) fn unquiet(timeline: &Timeline) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for series in decisive(timeline) {
+        baseline(timeline, series, &mut reasons);
+    }
+    reasons
+}
+
+/// Every fault has evidence, from every node that it hit.
+fn effect(timeline: &Timeline, reasons: &mut Vec<String>) {
+    for (n, step, trace) in timeline.faults() {
+        let key = step.key();
+        let Some(trace) = trace.filter(|trace| !trace.injected.is_empty()) else {
+            reasons.push(format!("step {n} ({key}) was not carried out"));
+            continue;
+        };
+        for (node, check, effective, seen) in &trace.evidence {
+            if !effective {
+                reasons.push(format!("step {n} ({key}) had no effect on {node}: {check}: {seen}"));
+            }
+        }
+        for node in
+            trace.targets.iter().filter(|node| !trace.evidence.iter().any(|(other, ..)| other == *node))
+        {
+            reasons.push(format!("step {n} ({key}): there is no evidence that it took effect on {node}"));
+        }
+        if trace.evidence.is_empty() && trace.targets.is_empty() {
+            reasons.push(format!("step {n} ({key}): there is no evidence that it took effect"));
+        }
+    }
+}
+
+/// A stream whose attempts take as long as the cluster needs for a piece of work: it keeps no schedule.
+fn unscheduled(series: &Series) -> bool {
+    matches!(series.stream.observation, Observation::Converge | Observation::Schedule)
+}
+
+/// Attempts without which a baseline says nothing, however short it was meant to be.
+const FEWEST: u128 = 10;
+
+fn baseline(timeline: &Timeline, series: &Series, reasons: &mut Vec<String>) {
+    let (from, to): (Offset, Offset) = (timeline.started(), timeline.baseline_end());
+    let inside: Vec<_> =
+        series.attempts.iter().filter(|a| a.sent >= from && a.sent < to && a.done < to).collect();
+    let bad = inside.iter().filter(|attempt| attempt.bad()).count();
+    let counted = inside.iter().filter(|attempt| attempt.good()).count() + bad;
+    let expected = to.since(from).as_micros() / series.stream.rate.period.0.as_micros().max(1);
+    // A probe of one attempt a second has ten in a baseline of 10 s, of which the first and the last may
+    // fall outside of it.
+    let wanted =
+        if unscheduled(series) { 1 } else { (expected * 8 / 10).max(FEWEST.min(expected.saturating_sub(2))) };
+    let name = &series.stream.name;
+    if (counted as u128) < wanted.max(1) {
+        reasons.push(format!("{name}: {counted} attempts before the fault, at least {wanted} are needed"));
+    } else if bad >= 2 && bad * 50 > counted {
+        reasons.push(format!("{name}: {bad} of {counted} attempts failed before anything was broken"));
+    } else if bad == counted {
+        reasons.push(format!("{name}: no attempt succeeded before anything was broken"));
+    }
+}

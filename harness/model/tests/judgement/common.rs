@@ -1,0 +1,246 @@
+//! Records of invented experiments, to be judged.
+
+use std::collections::BTreeMap;
+
+use recoup_model::{
+    action::{ActionReport, NodeAction, Process, ProcessId, ProcessState, Signal},
+    event::{Event, Phase, Record, Sample, Stage},
+    observation::{Failure, FailureClass, NodeState, Observation, Observed, PodState},
+    plan::{Plan, Stream},
+    spec::{Step, load},
+    time::Offset,
+    topology::{Fingerprint, Node, NodeRole, ProviderKind},
+    verdict::ExperimentResult,
+};
+
+/// The fault comes this long after the baseline's start.
+pub const FAULT: f64 = 10.0;
+
+pub fn at(seconds: f64) -> Offset {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small positive numbers")]
+    let micros = (seconds * 1e6) as u64;
+    Offset(micros)
+}
+
+pub fn cluster() -> Fingerprint {
+    let node = |name: &str, role| Node { name: name.into(), role, zone: None, address: [10, 0, 0, 1].into() };
+    let mut nodes: Vec<Node> = ["cp1", "cp2", "cp3"].map(|name| node(name, NodeRole::ControlPlane)).into();
+    nodes.extend(["w1", "w2"].map(|name| node(name, NodeRole::Worker)));
+    Fingerprint {
+        provider: ProviderKind::Kind,
+        cluster: "t".into(),
+        profile: "ha".into(),
+        kubernetes: "v1.33.1".into(),
+        etcd: "3.5".into(),
+        runtime: "containerd".into(),
+        kind: "0.27".into(),
+        load_balancer: "haproxy".into(),
+        image: "node".into(),
+        kernel: "6".into(),
+        cpus: 2,
+        nodes,
+    }
+}
+
+type Answer = Box<dyn Fn(&Stream, u64, f64) -> Result<Observed, FailureClass>>;
+
+/// An experiment: one step at second 10, observed until `ends`.
+pub struct Story {
+    pub plan: Plan,
+    pub target: String,
+    /// What a stream is told by attempt number and second; where it is none, all is well.
+    pub told: Vec<(String, Answer)>,
+    /// Records besides.
+    pub more: Vec<Record>,
+    pub effective: bool,
+    pub evidence: bool,
+    pub before: Vec<String>,
+    pub after: Vec<String>,
+    pub ends: f64,
+    /// The second of the undo, for a step that holds.
+    pub undo: Option<f64>,
+}
+
+/// A plan of one variant whose spec has these further lines.
+pub fn plan(step: &str, lines: &str) -> Plan {
+    let text = format!(
+        "apiVersion: recoup/v1\nkind: Experiment\nmetadata: {{name: a/b}}\nspec:\n  hypothesis: h\n  profile: ha\n{lines}\n  variants:\n    - name: default\n      steps:\n        - {step}\n"
+    );
+    load("t.yaml", &text, &["ha"]).unwrap_or_else(|e| panic!("{e}")).remove(0)
+}
+
+impl Story {
+    pub fn new(step: &str, lines: &str, target: &str) -> Story {
+        Story {
+            plan: plan(step, lines).resolved(&cluster(), &[]),
+            target: target.into(),
+            told: Vec::new(),
+            more: Vec::new(),
+            effective: true,
+            evidence: true,
+            before: Vec::new(),
+            after: Vec::new(),
+            ends: 60.0,
+            undo: None,
+        }
+    }
+
+    /// Streams of that name's beginning are told what the closure says.
+    pub fn told(
+        mut self,
+        stream: &str,
+        answer: impl Fn(&Stream, u64, f64) -> Result<Observed, FailureClass> + 'static,
+    ) -> Story {
+        self.told.push((stream.into(), Box::new(answer)));
+        self
+    }
+
+    /// A stream fails between two seconds.
+    pub fn down(self, stream: &str, from: f64, to: f64) -> Story {
+        self.told(stream, move |stream, n, t| {
+            if (from..to).contains(&t) { Err(FailureClass::Refused) } else { Ok(well(stream, n)) }
+        })
+    }
+
+    pub fn records(&self) -> Vec<Record> {
+        let mut all = vec![
+            (0.0, Event::ExperimentStarted { plan: Box::new(self.plan.clone()) }),
+            (0.0, Event::Health { stage: Stage::Before, problems: self.before.clone() }),
+            (0.0, Event::PhaseStarted { phase: Phase::Baseline }),
+            (FAULT, Event::PhaseStarted { phase: Phase::Fault }),
+            (self.ends, Event::PhaseStarted { phase: Phase::Cleanup }),
+            (self.ends + 1.0, Event::Health { stage: Stage::After, problems: self.after.clone() }),
+        ];
+        let action = NodeAction::Signal { process: Process::Etcd, signal: Signal::Kill, only: None };
+        for (n, step) in (1..).zip(&self.plan.steps).filter(|(_, step)| step.is_fault()) {
+            let targets = vec![self.target.clone()];
+            let (key, description) = (step.key().to_owned(), "a fault".to_owned());
+            all.push((FAULT, Event::StepStarted { step: n, key, targets, description }));
+            let report = ActionReport { processes: vec![process(7)], ..ActionReport::default() };
+            let node = self.target.clone();
+            let (began, ended) = (at(FAULT), at(FAULT + 0.1));
+            all.push((
+                FAULT + 0.1,
+                Event::Injected { step: n, node: node.clone(), action: action.clone(), began, ended, report },
+            ));
+            if self.evidence {
+                let (check, seen) = ("process 7 is gone".to_owned(), String::new());
+                let evidence =
+                    Event::Evidence { step: n, node: node.clone(), check, effective: self.effective, seen };
+                all.push((FAULT + 0.2, evidence));
+            }
+            if let (Some(undo), true) =
+                (self.undo, matches!(step, Step::Signal(_) | Step::Unit(_) | Step::StaticPod(_)))
+            {
+                let (began, ended) = (at(undo - 0.1), at(undo));
+                all.push((undo, Event::Undone { step: n, node, action: action.clone(), began, ended }));
+            }
+        }
+        let mut records: Vec<Record> =
+            all.into_iter().map(|(t, event)| Record { at: at(t), event }).collect();
+        for (index, stream) in (0_u32..).zip(&self.plan.streams) {
+            let period = stream.rate.period.0.as_secs_f64();
+            let answer = self.told.iter().find(|(name, _)| stream.name.starts_with(name.as_str()));
+            let mut n = 0_u64;
+            let mut t = 0.001;
+            while t < self.ends {
+                let told = answer.map_or_else(|| Ok(well(stream, n)), |(_, answer)| answer(stream, n, t));
+                let done = t + 0.005;
+                let sample = Sample {
+                    stream: index,
+                    due: at(t),
+                    sent: at(t),
+                    done: at(done),
+                    told: told.as_ref().ok().cloned(),
+                    failure: told.err().map(|class| Failure::new(class, "")),
+                };
+                records.push(Record { at: at(done), event: Event::Sample(sample) });
+                n += 1;
+                t += period;
+            }
+        }
+        records.extend(self.more.iter().cloned());
+        records.sort_by_key(|record| record.at);
+        records
+    }
+
+    pub fn judged(&self) -> ExperimentResult {
+        recoup_model::judge(&self.plan, &cluster(), &self.records())
+    }
+
+    /// Reads back everything that was acknowledged, but for what `lose` names.
+    pub fn read_back(mut self, lose: impl Fn(&str, u64) -> bool) -> Story {
+        let mut found: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
+        for record in self.records() {
+            let Event::Sample(Sample { stream, told: Some(Observed::Acknowledged { number }), .. }) =
+                record.event
+            else {
+                continue;
+            };
+            let stream = &self.plan.streams[stream as usize];
+            let slot = if stream.name.starts_with("api/") { number % 1024 } else { number };
+            if !lose(&stream.name, number) {
+                found.entry(stream.name.clone()).or_default().insert(slot, number);
+            }
+        }
+        for through in ["api/lb", "api/cp1", "api/cp2", "api/cp3", "etcd/cp1", "etcd/cp2", "etcd/cp3"] {
+            let kind = through.split('/').next().unwrap_or_default();
+            let found = found
+                .iter()
+                .filter(|(stream, _)| stream.starts_with(kind))
+                .map(|(s, f)| (s.clone(), f.clone()));
+            let event =
+                Event::WritesReadBack { through: through.into(), found: found.collect(), failure: None };
+            self.more.push(Record { at: at(self.ends + 0.5), event });
+        }
+        self
+    }
+}
+
+pub fn process(pid: u32) -> ProcessState {
+    ProcessState { id: ProcessId { pid, started: 1 }, state: 'S' }
+}
+
+/// What a stream is told where nothing is wrong.
+pub fn well(stream: &Stream, n: u64) -> Observed {
+    match &stream.observation {
+        Observation::ApiWrite { .. } | Observation::EtcdPut { .. } => Observed::Acknowledged { number: n },
+        Observation::EtcdStatus { member } => member_told(member, Some("cp1"), 2, n),
+        Observation::Lease { .. } => Observed::Lease { holder: "cp1_a".into(), renewed: n.to_string() },
+        Observation::Nodes => nodes(&[]),
+        Observation::Pods => Observed::Pods(vec![pod("p1", "w1"), pod("p2", "w2")]),
+        Observation::Workload { .. } => Observed::Served { pod: "p1".into() },
+        _ => Observed::Answered,
+    }
+}
+
+pub fn member_told(member: &str, leader: Option<&str>, term: u64, applied: u64) -> Observed {
+    Observed::Member { id: format!("id-{member}"), leader: leader.map(|l| format!("id-{l}")), term, applied }
+}
+
+pub fn nodes(not_ready: &[&str]) -> Observed {
+    Observed::Nodes(
+        ["cp1", "cp2", "cp3", "w1", "w2"]
+            .map(|name| NodeState {
+                name: name.into(),
+                ready: if not_ready.contains(&name) { "Unknown".into() } else { "True".into() },
+                taints: if not_ready.contains(&name) {
+                    vec!["node.kubernetes.io/unreachable:NoExecute".into()]
+                } else {
+                    Vec::new()
+                },
+            })
+            .into(),
+    )
+}
+
+pub fn pod(name: &str, node: &str) -> PodState {
+    PodState {
+        name: name.into(),
+        node: Some(node.into()),
+        ip: Some("10.1.0.1".into()),
+        ready: true,
+        deleting: false,
+        restarts: 0,
+    }
+}

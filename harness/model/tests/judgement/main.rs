@@ -1,0 +1,5 @@
+//! The judgement of invented records.
+
+mod common;
+mod judge;
+mod run;
