@@ -111,7 +111,9 @@ pub enum ClusterError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A cluster of that name exists and recoup did not make it.
-    #[error("cluster {name:?} exists, and recoup did not make it: choose another --name, or adopt it with --adopt {name}")]
+    #[error(
+        "cluster {name:?} exists, and recoup did not make it: choose another --name, or adopt it with --adopt {name}"
+    )]
     Foreign {
         /// Its name.
         name: String,
@@ -124,6 +126,9 @@ pub enum ClusterError {
         /// How to mend it.
         remedy: String,
     },
+    /// The provider knows no cluster of that name.
+    #[error("there is no cluster {0:?}")]
+    NoSuchCluster(String),
     /// The provider does not know that node.
     #[error("there is no node {0:?} in this cluster")]
     NoSuchNode(String),

@@ -1,9 +1,11 @@
 //! Clusters to experiment on: one trait, one folder per provider with the same file names.
 
 pub mod cluster;
+pub mod kind;
 pub mod profile;
 pub mod provider;
+pub mod sim;
 
 pub use cluster::{Attempt, Cluster, ClusterError, Fixture, ReadBack};
-pub use profile::{LeaderElection, Profile, ProfileNode};
+pub use profile::{LeaderElection, PROFILES, Profile, ProfileNode};
 pub use provider::{Listed, Nodes, Progress, Provider, Wanted};

@@ -1,7 +1,12 @@
 //! Profiles: the topologies of clusters/profiles, compiled in.
 
-use recoup_model::{time::Span, topology::NodeRole};
+use recoup_model::{time::Span, topology::NodeRole, yaml};
 use serde::{Deserialize, Serialize};
+
+use crate::ClusterError;
+
+/// The names of all profiles.
+pub const PROFILES: &[&str] = &["single", "ha", "ha-short-lease"];
 
 /// A topology.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,9 +47,78 @@ pub struct LeaderElection {
 }
 
 impl Profile {
+    /// The profile of that name.
+    ///
+    /// # Errors
+    /// [`ClusterError::Missing`] where there is none of that name, or where the file compiled in is not valid.
+    pub fn load(name: &str) -> Result<Profile, ClusterError> {
+        let text = match name {
+            "single" => include_str!("profiles/single.yaml"),
+            "ha" => include_str!("profiles/ha.yaml"),
+            "ha-short-lease" => include_str!("profiles/ha-short-lease.yaml"),
+            _ => {
+                return Err(ClusterError::Missing {
+                    missing: format!("profile {name:?}"),
+                    remedy: format!("choose one of {}", PROFILES.join(", ")),
+                });
+            }
+        };
+        yaml::parse(&format!("clusters/profiles/{name}.yaml"), text).map_err(|error| ClusterError::Missing {
+            missing: format!("a valid profile {name:?}"),
+            remedy: error.to_string(),
+        })
+    }
+
     /// How many nodes have that role.
     #[must_use]
     pub fn count(&self, role: NodeRole) -> usize {
         self.nodes.iter().filter(|node| node.role == role).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_profile_loads_under_its_own_name_with_control_planes_first() {
+        for name in PROFILES {
+            let profile = Profile::load(name).expect("it is valid");
+            assert_eq!(profile.name, *name);
+            assert!(
+                profile.count(NodeRole::ControlPlane) % 2 == 1,
+                "{name}: an even number has no better quorum"
+            );
+            assert!(profile.count(NodeRole::Worker) >= 1, "{name}");
+            let first_worker = profile.nodes.iter().position(|node| node.role == NodeRole::Worker);
+            assert_eq!(first_worker, Some(profile.count(NodeRole::ControlPlane)), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_a_profile() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .expect("the folder is there")
+            .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_string_lossy().into_owned()))
+            .collect();
+        files.sort();
+        let mut names = PROFILES.to_vec();
+        names.sort_unstable();
+        assert_eq!(files, names);
+    }
+
+    #[test]
+    fn short_leases_keep_the_order_that_client_go_demands() {
+        let times =
+            Profile::load("ha-short-lease").expect("it is valid").leader_election.expect("it sets them");
+        assert!(times.lease_duration > times.renew_deadline);
+        assert!(times.renew_deadline.0 > times.retry_period.0.mul_f64(1.2));
+    }
+
+    #[test]
+    fn an_unknown_profile_names_the_known_ones() {
+        let error = Profile::load("large").expect_err("there is no such profile").to_string();
+        assert!(error.contains("\"large\"") && error.contains("ha-short-lease"), "{error}");
     }
 }

@@ -64,7 +64,11 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// Where it cannot be had. What kind said is in the message, node logs are kept and named in it.
-    async fn obtain(&self, wanted: &Wanted, progress: Progress<'_>) -> Result<(Arc<dyn Cluster>, bool), ClusterError>;
+    async fn obtain(
+        &self,
+        wanted: &Wanted,
+        progress: Progress<'_>,
+    ) -> Result<(Arc<dyn Cluster>, bool), ClusterError>;
 
     /// Deletes a cluster that recoup made.
     ///

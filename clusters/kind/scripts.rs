@@ -1,0 +1,238 @@
+//! Node actions as small POSIX shell scripts with arguments, and what they print.
+//!
+//! The scripts use only what both a Debian node and `kindest/node` have, and get all
+//! values as arguments, never spliced into their text.
+
+use recoup_model::action::{ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState};
+
+use super::drop_rules;
+
+/// The workload's program, which `NodeAction::SignalPod` looks for.
+const WORKLOAD: &str = "recoup-workload";
+
+/// A script and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Script {
+    text: &'static str,
+    arguments: Vec<String>,
+}
+
+macro_rules! script {
+    ($($file:literal),+; $($argument:expr),* $(,)?) => {
+        Script { text: concat!($(include_str!(concat!("scripts/", $file))),+), arguments: vec![$($argument.to_string()),*] }
+    };
+}
+
+impl Script {
+    /// The script of an action; none where Docker itself carries it out.
+    ///
+    /// # Errors
+    /// A drop rule that cannot be written as one of iptables, with the reason.
+    pub(super) fn of(action: &NodeAction) -> Result<Option<Script>, String> {
+        Ok(Some(match action {
+            NodeAction::Signal { process, signal, only } => {
+                let (pid, started) = match only {
+                    Some(ProcessId { pid, started }) => (pid.to_string(), started.to_string()),
+                    None => (String::new(), String::new()),
+                };
+                script!("process.sh", "signal.sh"; process.program(), unit_of(*process), signal.name(), pid, started)
+            }
+            NodeAction::StaticPodHold { pod, kill } => {
+                let program = pod.process().program();
+                script!("process.sh", "hold.sh"; program, program, if *kill { "yes" } else { "no" })
+            }
+            NodeAction::StaticPodRestore { pod } => script!("restore.sh"; pod.process().program()),
+            NodeAction::UnitStop { unit } => {
+                script!("process.sh", "unit_stop.sh"; unit.process().program(), unit_of(unit.process()))
+            }
+            NodeAction::UnitStart { unit } => {
+                script!("process.sh", "unit_start.sh"; unit.process().program(), unit_of(unit.process()))
+            }
+            NodeAction::DropAdd { rule } => return drop_add(rule).map(Some),
+            NodeAction::DropRemove { tag } => {
+                script!("drop.sh", "drop_remove.sh"; drop_rules::comment(tag)?)
+            }
+            NodeAction::DropCount { tag } => script!("drop.sh", "drop_count.sh"; drop_rules::comment(tag)?),
+            NodeAction::SignalPod { pod, signal } => {
+                script!("process.sh", "signal_pod.sh"; WORKLOAD, signal.name(), pod)
+            }
+            NodeAction::Inspect { process } => {
+                script!("process.sh", "inspect.sh"; process.program(), unit_of(*process))
+            }
+            NodeAction::Pause | NodeAction::Unpause | NodeAction::InspectNode => return Ok(None),
+        }))
+    }
+
+    /// The command to run in the node.
+    pub(super) fn argv(&self) -> Vec<&str> {
+        // The word after the script is its own name, as in its messages.
+        ["sh", "-c", self.text, "recoup"]
+            .into_iter()
+            .chain(self.arguments.iter().map(String::as_str))
+            .collect()
+    }
+}
+
+fn drop_add(rule: &DropRule) -> Result<Script, String> {
+    let comment = drop_rules::comment(&rule.tag)?;
+    let rules = drop_rules::rules(rule)?;
+    let peers = if rule.peers.is_empty() { "any" } else { "named" };
+    Ok(script!("drop.sh", "drop_add.sh"; comment, rules.v4.join("\n"), rules.v6.join("\n"), peers))
+}
+
+/// The systemd unit that runs a component; empty for those that containers run.
+fn unit_of(process: Process) -> &'static str {
+    match process {
+        Process::Kubelet => "kubelet.service",
+        Process::Containerd => "containerd.service",
+        Process::Etcd
+        | Process::KubeApiserver
+        | Process::KubeControllerManager
+        | Process::KubeScheduler
+        | Process::KubeProxy => "",
+    }
+}
+
+/// Reads what a script printed.
+///
+/// # Errors
+/// The line that no script prints.
+pub(super) fn read(stdout: &str) -> Result<ActionReport, String> {
+    let mut report = ActionReport::default();
+    for line in stdout.lines() {
+        let strange = || format!("unexpected line {line:?}");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["changed"] => report.changed = true,
+            ["packets", packets] => report.packets = packets.parse().map_err(|_| strange())?,
+            ["process", pid, started, state] => {
+                let (pid, started) =
+                    (pid.parse().map_err(|_| strange())?, started.parse().map_err(|_| strange())?);
+                let state = state.chars().next().ok_or_else(strange)?;
+                let found = ProcessState { id: ProcessId { pid, started }, state };
+                // A kill that had to be repeated reports a new process; one that did not end at once, the same.
+                if report.processes.iter().all(|known| known.id != found.id) {
+                    report.processes.push(found);
+                }
+            }
+            _ => return Err(strange()),
+        }
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use recoup_model::action::Signal;
+
+    use super::*;
+
+    fn run(script: &Script) -> (bool, String) {
+        let argv = script.argv();
+        let output = Command::new(argv[0]).args(&argv[1..]).output().expect("sh runs");
+        (output.status.success(), String::from_utf8(output.stdout).expect("text"))
+    }
+
+    /// Runs a test's own script after the process functions.
+    fn with_functions(text: &str, arguments: &[&str]) -> String {
+        let script = format!("{}\n{text}", include_str!("scripts/process.sh"));
+        let output = Command::new("sh").args(["-c", &script, "t"]).args(arguments).output().expect("sh runs");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    #[test]
+    fn a_report_is_read_and_repetitions_count_once() {
+        let report =
+            read("process 226 69308 S\nchanged\nprocess 226 69308 R\nprocess 4484 200093 S\n").expect("fine");
+        assert!(report.changed);
+        let pids: Vec<u32> = report.processes.iter().map(|process| process.id.pid).collect();
+        assert_eq!(pids, [226, 4484]);
+        assert_eq!(read("packets 12\n").expect("fine").packets, 12);
+        assert!(read("what?").is_err());
+    }
+
+    #[test]
+    fn pod_names_cannot_reach_the_shell() {
+        let pod = "x'; touch /tmp/recoup-injected; '$(id)".to_owned();
+        let script = Script::of(&NodeAction::SignalPod { pod, signal: Signal::Kill })
+            .expect("fine")
+            .expect("a script");
+        let (ended_well, stdout) = run(&script);
+        assert!(ended_well);
+        assert_eq!(read(&stdout).expect("readable"), ActionReport::default(), "no such pod");
+        assert!(!std::path::Path::new("/tmp/recoup-injected").exists());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_with_spaces_and_parentheses_in_its_name_is_read_right() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let program = dir.path().join("a) S (b c");
+        let sleep = String::from_utf8(
+            Command::new("sh").args(["-c", "command -v sleep"]).output().expect("sh").stdout,
+        )
+        .expect("text");
+        std::fs::copy(sleep.trim(), &program).expect("copied");
+        let mut child = Command::new(&program).arg("60").spawn().expect("started");
+        let pid = child.id().to_string();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        let started =
+            stat.rsplit_once(") ").expect("a name").1.split(' ').nth(19).expect("22 fields").to_owned();
+        let found = with_functions(r#"stat_of "$1" && echo "$started""#, &[&pid]);
+        assert_eq!(found.trim(), started);
+        assert_eq!(with_functions(r#"candidates "a) S (b c""#, &[]).trim(), pid);
+
+        // A dead process that nobody has waited for is gone.
+        child.kill().expect("killed");
+        for _ in 0..200 {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if stat.contains(") Z ") {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(with_functions(r#"stat_of "$1" || echo gone"#, &[&pid]).trim(), "gone");
+        child.wait().expect("reaped");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_component_is_told_from_programs_of_similar_names_and_signalled_by_identity() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let sleep = String::from_utf8(
+            Command::new("sh").args(["-c", "command -v sleep"]).output().expect("sh").stdout,
+        )
+        .expect("text");
+        // Names of 15 characters in common: the kernel's short name cannot tell them apart.
+        let (right, wrong) = (dir.path().join("recoup-test-prog-a"), dir.path().join("recoup-test-prog-b"));
+        std::fs::copy(sleep.trim(), &right).expect("copied");
+        std::fs::copy(sleep.trim(), &wrong).expect("copied");
+        let mut right = Command::new(right).arg("60").spawn().expect("started");
+        let mut wrong = Command::new(wrong).arg("60").spawn().expect("started");
+        let listed = with_functions(
+            r#"for pid in $(candidates "$1"); do runs "$pid" "$1" && stat_of "$pid" && echo "$pid $started $state"; done"#,
+            &["recoup-test-prog-a"],
+        );
+        let mut words = listed.split_whitespace();
+        assert_eq!(words.next(), Some(right.id().to_string().as_str()), "{listed}");
+        let started = words.next().expect("a start time").to_owned();
+        assert_eq!(listed.lines().count(), 1, "{listed}");
+
+        let stranger = format!("{} {}1 S", right.id(), started);
+        assert_eq!(
+            with_functions(r#"echo "$1" | hit KILL"#, &[&stranger]),
+            "",
+            "another start time: another process"
+        );
+        assert!(right.try_wait().expect("known").is_none());
+        let itself = format!("{} {started} S", right.id());
+        let report = read(&with_functions(r#"echo "$1" | hit CONT"#, &[&itself])).expect("readable");
+        assert!(!report.changed && report.processes.len() == 1, "thawing what is not frozen changes nothing");
+        assert!(read(&with_functions(r#"echo "$1" | hit KILL"#, &[&itself])).expect("readable").changed);
+        right.wait().expect("reaped");
+        wrong.kill().expect("killed");
+        wrong.wait().expect("reaped");
+    }
+}

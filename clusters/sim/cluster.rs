@@ -1,0 +1,289 @@
+//! One simulated cluster: the model behind a lock, advanced to tokio's clock at every look.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use recoup_model::{
+    action::Capability,
+    observation::{Endpoint, Failure, FailureClass, Observation, Observed},
+    spec::WorkloadSpec,
+    topology::{Fingerprint, Node, NodeRole, ProviderKind},
+};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::model::{Truth, World, dice::Dice, kubelet::Ready, lease::ELECTED, timing};
+use crate::{Attempt, Cluster, ClusterError, Fixture, Profile, ReadBack, Wanted};
+
+/// The wall time at which every model starts: 2025-01-01T00:00:00Z, so that the same seed gives the same
+/// `renewTime`, whenever it runs.
+const START: i64 = 1_735_689_600;
+/// Answers to questions that no probe asks.
+const ASK: Duration = timing::secs(10);
+
+/// A simulated cluster.
+#[derive(Debug)]
+pub struct SimCluster {
+    fingerprint: Fingerprint,
+    world: Mutex<World>,
+    /// When it was handed out; the model began [`timing::WARM_UP`] before.
+    created: Instant,
+    seed: u64,
+    /// Numbers for connections that are used once.
+    once: AtomicU64,
+    /// The pod that each node's direct probe asks, since the last fixture.
+    pub(super) routes: Mutex<Vec<Option<String>>>,
+}
+
+const CAPABILITIES: &[Capability] = &[
+    Capability::Signal,
+    Capability::StaticPods,
+    Capability::Systemd,
+    Capability::Pause,
+    Capability::PacketFilter,
+    Capability::EtcdAccess,
+];
+
+impl SimCluster {
+    /// A new one of that topology, up and running.
+    #[must_use]
+    pub fn new(wanted: &Wanted) -> SimCluster {
+        let nodes = nodes(&wanted.name, &wanted.profile);
+        let balancer = address(1 + nodes.len());
+        let seed = wanted.seed;
+        let world = World::new(&wanted.profile, &nodes, balancer.to_string(), seed);
+        let one = wanted.profile.count(NodeRole::ControlPlane) == 1;
+        let fingerprint = Fingerprint {
+            provider: ProviderKind::Sim,
+            cluster: wanted.name.clone(),
+            profile: wanted.profile.name.clone(),
+            kubernetes: timing::KUBERNETES.into(),
+            etcd: timing::ETCD.into(),
+            runtime: "SIMULATED".into(),
+            kind: timing::MODEL.into(),
+            load_balancer: if one { "none" } else { "SIMULATED haproxy" }.into(),
+            image: "SIMULATED".into(),
+            kernel: "SIMULATED".into(),
+            cpus: 0,
+            nodes,
+        };
+        let routes = Mutex::new(vec![None; fingerprint.nodes.len()]);
+        let world = Mutex::new(world);
+        SimCluster { fingerprint, world, created: Instant::now(), seed, once: AtomicU64::new(0), routes }
+    }
+
+    /// What truly happened since it was handed out, by the offset from then.
+    #[must_use]
+    pub fn truth(&self) -> Vec<(Duration, Truth)> {
+        let world = self.look();
+        let since = |(at, fact): &(Duration, _)| Some((at.checked_sub(timing::WARM_UP)?, world.named(fact)));
+        world.facts.iter().filter_map(since).collect()
+    }
+
+    /// The model as it is now.
+    pub(super) fn look(&self) -> Look<'_> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.advance(timing::WARM_UP + self.created.elapsed());
+        Look(world)
+    }
+
+    /// Looks whenever something happens, until `step` has an answer.
+    pub(super) async fn until<T>(&self, mut step: impl FnMut(&mut World) -> Option<T>) -> T {
+        loop {
+            let due = {
+                let mut world = self.look();
+                if let Some(answer) = step(&mut world) {
+                    return answer;
+                }
+                world.next_due().saturating_sub(timing::WARM_UP)
+            };
+            // tokio's clock has a resolution of a millisecond.
+            sleep_until((self.created + due).max(Instant::now() + timing::ms(1))).await;
+        }
+    }
+
+    /// Half of the time that an answer takes: `typical` times 0.5 to 1.5, and now and then three times that.
+    /// Drawn from stream and number alone, so that observing does not change what is observed.
+    pub(super) fn half_latency(&self, stream: &str, number: u64, typical: Duration) -> Duration {
+        let mut dice = Dice::branch(self.seed, stream, number);
+        let slow = if dice.unit() < 0.02 { 3.0 } else { 1.0 };
+        typical.mul_f64((0.5 + dice.unit()) * slow / 2.0)
+    }
+
+    /// Randomness of one attempt.
+    pub(super) fn dice(&self, stream: &str, number: u64) -> Dice {
+        Dice::branch(self.seed ^ 1, stream, number)
+    }
+
+    pub(super) fn next_once(&self) -> u64 {
+        self.once.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A node's index.
+    pub(super) fn node(&self, name: &str) -> Result<usize, Failure> {
+        let found = self.fingerprint.nodes.iter().position(|node| node.name == name);
+        found.ok_or_else(|| Failure::new(FailureClass::Observer, format!("there is no node {name:?}")))
+    }
+
+    /// A control plane's index.
+    pub(super) fn plane(&self, name: &str) -> Result<usize, Failure> {
+        let planes = self.fingerprint.with_role(NodeRole::ControlPlane).count();
+        self.node(name).and_then(|node| match node < planes {
+            true => Ok(node),
+            false => Err(Failure::new(FailureClass::Observer, format!("{name} is no control plane"))),
+        })
+    }
+
+    async fn ask(&self, observation: &Observation, attempt: Attempt) -> Result<Observed, Failure> {
+        let stream = observation.stream();
+        match observation {
+            Observation::ApiRead { via, conn, from } => {
+                self.api_read(&stream, via, *conn, *from, attempt).await
+            }
+            Observation::ApiWrite { via, conn } => self.api_write(&stream, via, *conn, attempt).await,
+            Observation::EtcdStatus { member } => self.etcd_status(&stream, member, attempt).await,
+            Observation::EtcdPut { member } => self.etcd_put(&stream, member, attempt).await,
+            Observation::Lease { name } => self.lease(&stream, name, attempt).await,
+            Observation::Nodes => self.nodes_seen(&stream, attempt).await,
+            Observation::Pods => self.pods_seen(&stream, attempt).await,
+            Observation::Converge => self.converge(&stream, attempt).await,
+            Observation::Schedule => self.schedule(&stream, attempt).await,
+            Observation::Workload { from, to } => self.workload(&stream, from, *to, attempt).await,
+            Observation::Health { node, component } => {
+                self.component_health(&stream, node, *component, attempt).await
+            }
+        }
+    }
+}
+
+/// The model, locked and advanced to now; notes what its user has changed.
+pub(super) struct Look<'a>(MutexGuard<'a, World>);
+
+impl std::ops::Deref for Look<'_> {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Look<'_> {
+    fn deref_mut(&mut self) -> &mut World {
+        &mut self.0
+    }
+}
+
+/// `renewTime` as the API writes it.
+pub(super) fn wall(at: Duration) -> String {
+    let offset = SignedDuration::try_from(at).unwrap_or(SignedDuration::ZERO);
+    Timestamp::from_second(START)
+        .and_then(|start| start.checked_add(offset))
+        .map(|time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
+        .unwrap_or_default()
+}
+
+/// The failure of an attempt that ran out of its time.
+pub(super) fn timed_out(after: Duration) -> Failure {
+    Failure::new(FailureClass::Timeout, format!("no answer within {after:?}"))
+}
+
+fn address(last: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(172, 18, 0, u8::try_from(last + 1).unwrap_or(u8::MAX)))
+}
+
+/// Named as kind names its containers.
+fn nodes(cluster: &str, profile: &Profile) -> Vec<Node> {
+    let mut counts = [0, 0];
+    let mut nodes: Vec<Node> = Vec::new();
+    for (index, node) in profile.nodes.iter().enumerate() {
+        let (word, count) = match node.role {
+            NodeRole::ControlPlane => ("control-plane", &mut counts[0]),
+            NodeRole::Worker => ("worker", &mut counts[1]),
+        };
+        *count += 1;
+        let number = if *count == 1 { String::new() } else { count.to_string() };
+        nodes.push(Node {
+            name: format!("{cluster}-{word}{number}"),
+            role: node.role,
+            zone: node.zone.clone(),
+            address: address(1 + index),
+        });
+    }
+    nodes.sort_by_key(|node| node.role == NodeRole::Worker);
+    nodes
+}
+
+#[async_trait]
+impl Cluster for SimCluster {
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    fn capabilities(&self) -> &[Capability] {
+        CAPABILITIES
+    }
+
+    async fn fixture(&self, workload: &WorkloadSpec) -> Result<Fixture, ClusterError> {
+        let fixture = self.set_up(workload).await?;
+        self.hang_up_kept();
+        Ok(fixture)
+    }
+
+    async fn observe(&self, observation: &Observation, attempt: Attempt) -> Result<Observed, Failure> {
+        let answer = timeout(attempt.timeout, self.ask(observation, attempt)).await;
+        answer.unwrap_or_else(|_| Err(timed_out(attempt.timeout)))
+    }
+
+    async fn delete_pods(&self, names: &[String], limit: Duration) -> Result<(), Failure> {
+        timeout(limit, self.mark_deleted(names)).await.unwrap_or_else(|_| Err(timed_out(limit)))
+    }
+
+    async fn read_back_api(&self, through: &Endpoint) -> Result<ReadBack, Failure> {
+        timeout(ASK, self.written_through_api(through)).await.unwrap_or_else(|_| Err(timed_out(ASK)))
+    }
+
+    async fn read_back_etcd(&self, member: &str) -> Result<ReadBack, Failure> {
+        timeout(ASK, self.written_through_etcd(member)).await.unwrap_or_else(|_| Err(timed_out(ASK)))
+    }
+
+    async fn health(&self) -> Vec<String> {
+        sleep(timing::ms(20)).await;
+        let world = self.look();
+        let mut problems = Vec::new();
+        for (index, node) in world.nodes.iter().enumerate() {
+            if node.ready != Ready::True || node.tainted.is_some() {
+                problems.push(format!("node {} is not ready", node.name));
+            }
+            if index >= world.planes {
+                continue;
+            }
+            if world.commits_through(index).is_none() {
+                problems.push(format!("etcd member {} has no leader", node.name));
+            }
+            if !world.api_ready(index) {
+                problems.push(format!("the api server on {} is not ready", node.name));
+            }
+        }
+        for (component, (_, name)) in ELECTED.iter().enumerate() {
+            let lease = &world.leases[component];
+            let age = world.now.saturating_sub(lease.renewed);
+            if lease.holder.is_empty() || age > world.election.lease_duration.0 {
+                problems.push(format!("lease {name} was last renewed {age:?} ago"));
+            }
+        }
+        problems
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.0.take_note();
+    }
+}
