@@ -1,0 +1,294 @@
+//! What every part of an experiment works with.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
+use recoup_clusters::{Cluster, ClusterError};
+use recoup_model::{
+    action::{ActionReport, NodeAction},
+    event::Event,
+};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    EngineError,
+    ledger::{Entry, Ledger, LedgerError},
+    probes::Latest,
+    recorder::Recorder,
+};
+
+/// Why an experiment was broken off. Never a verdict on the cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// A node could not be acted on.
+    #[error("{0}")]
+    Cluster(#[from] ClusterError),
+    /// An undo could not be made safe.
+    #[error("nothing was injected, the undo ledger cannot be written: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The record cannot be written.
+    #[error("{0}")]
+    Record(#[from] EngineError),
+    /// Nobody has the role that a step names.
+    #[error("no target: {0}")]
+    NoTarget(String),
+    /// A part of the engine panicked.
+    #[error("the harness panicked: {0}")]
+    Panicked(String),
+}
+
+/// One experiment under way.
+#[derive(Clone)]
+pub struct Context {
+    /// The cluster.
+    pub cluster: Arc<dyn Cluster>,
+    /// The run's record.
+    pub recorder: Recorder,
+    /// The run's ledger.
+    pub ledger: Ledger,
+    /// What the probes were told last.
+    pub latest: Latest,
+    /// Ctrl-C, or a record that cannot be written.
+    pub cancel: CancellationToken,
+    rng: Arc<Mutex<StdRng>>,
+    background: Arc<Mutex<JoinSet<Result<(), Broken>>>>,
+    hit: Arc<Mutex<BTreeMap<u32, Vec<String>>>>,
+}
+
+impl Context {
+    /// A context whose choices depend on the seed alone.
+    pub fn new(
+        cluster: Arc<dyn Cluster>,
+        recorder: Recorder,
+        ledger: Ledger,
+        latest: Latest,
+        cancel: CancellationToken,
+        seed: u64,
+    ) -> Context {
+        Context {
+            cluster,
+            recorder,
+            ledger,
+            latest,
+            cancel,
+            rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
+            background: Arc::default(),
+            hit: Arc::default(),
+        }
+    }
+
+    /// Shuffles by the run's seed.
+    pub fn shuffle<T>(&self, items: &mut [T]) {
+        items.shuffle(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Runs beside the steps: a hold's undo, a watch for a process to return.
+    pub fn background(&self, task: impl Future<Output = Result<(), Broken>> + Send + 'static) {
+        self.background.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+    }
+
+    /// Waits for everything in the background.
+    ///
+    /// # Errors
+    /// The first that failed; the others are stopped.
+    pub async fn join_background(&self) -> Result<(), Broken> {
+        loop {
+            let mut tasks =
+                std::mem::take(&mut *self.background.lock().unwrap_or_else(PoisonError::into_inner));
+            if tasks.is_empty() {
+                return Ok(());
+            }
+            while let Some(ended) = tasks.join_next().await {
+                ended.map_err(|error| Broken::Panicked(error.to_string()))??;
+            }
+        }
+    }
+
+    /// Stops everything in the background: of an experiment that was broken off nothing may go on into the next.
+    pub async fn stop_background(&self) {
+        let mut tasks = std::mem::take(&mut *self.background.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+    }
+
+    /// The nodes that a step hit.
+    #[must_use]
+    pub fn hit(&self, step: u32) -> Vec<String> {
+        self.hit.lock().unwrap_or_else(PoisonError::into_inner).get(&step).cloned().unwrap_or_default()
+    }
+
+    /// Nodes hit by any step so far.
+    #[must_use]
+    pub fn all_hit(&self) -> Vec<String> {
+        self.hit.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().cloned().collect()
+    }
+
+    /// A step begins.
+    #[must_use]
+    pub fn step(&self, step: u32, key: &'static str, targets: &[String], description: String) -> StepContext {
+        self.hit.lock().unwrap_or_else(PoisonError::into_inner).insert(step, targets.to_vec());
+        let targets = targets.to_vec();
+        self.recorder.record(Event::StepStarted { step, key: key.into(), targets, description });
+        StepContext { context: self.clone(), step }
+    }
+
+    /// Undoes everything that is still armed in this run, latest first. What fails stays armed.
+    pub async fn undo_all(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for entry in self.ledger.pending() {
+            if let Err(error) = self.undo(&entry).await {
+                problems.push(format!("{} on {} was not undone: {error}", entry.undo.name(), entry.node));
+            }
+        }
+        problems
+    }
+
+    async fn undo(&self, entry: &Entry) -> Result<(), ClusterError> {
+        let began = self.recorder.clock().now();
+        self.ledger.undo(entry, &*self.cluster).await?;
+        let ended = self.recorder.clock().now();
+        let (step, node, action) = (entry.step, entry.node.clone(), entry.undo.clone());
+        self.recorder.record(Event::Undone { step, node, action, began, ended });
+        Ok(())
+    }
+}
+
+/// One step under way.
+#[derive(Clone)]
+pub struct StepContext {
+    /// The experiment.
+    pub context: Context,
+    /// The step's number, from 1.
+    pub step: u32,
+}
+
+/// An undo that is safely on disk. Whoever holds it must carry it out; the ledger does if nobody can.
+#[must_use = "an armed fault must be undone"]
+pub struct Armed {
+    context: Context,
+    entry: Entry,
+}
+
+impl Armed {
+    /// Undoes it now.
+    ///
+    /// # Errors
+    /// Where the node cannot be reached: it stays in the ledger.
+    pub async fn undo(self) -> Result<(), ClusterError> {
+        self.context.undo(&self.entry).await
+    }
+}
+
+/// Between two looks at a node while waiting for something to show.
+const LOOK_PERIOD: Duration = Duration::from_millis(150);
+
+impl StepContext {
+    /// Puts an undo on disk.
+    ///
+    /// # Errors
+    /// Where that fails: do not inject.
+    pub fn arm(&self, node: &str, undo: NodeAction) -> Result<Armed, Broken> {
+        let fingerprint = self.context.cluster.fingerprint();
+        let ledger = &self.context.ledger;
+        let id = ledger.arm(fingerprint.provider, &fingerprint.cluster, node, self.step, undo.clone())?;
+        let (cluster, node) = (fingerprint.cluster.clone(), node.to_owned());
+        let entry = Entry { id, provider: fingerprint.provider, cluster, node, step: self.step, undo };
+        Ok(Armed { context: self.context.clone(), entry })
+    }
+
+    /// Does something to a node and records it.
+    ///
+    /// # Errors
+    /// Where the node refuses.
+    pub async fn inject(&self, node: &str, action: NodeAction) -> Result<ActionReport, Broken> {
+        let clock = self.context.recorder.clock();
+        let began = clock.now();
+        let report = self.context.cluster.act(node, &action).await?;
+        let (step, node, ended) = (self.step, node.to_owned(), clock.now());
+        self.context.recorder.record(Event::Injected {
+            step,
+            node,
+            action,
+            began,
+            ended,
+            report: report.clone(),
+        });
+        Ok(report)
+    }
+
+    /// Looks at a node without recording it.
+    ///
+    /// # Errors
+    /// Where the node refuses.
+    pub async fn look(&self, node: &str, action: &NodeAction) -> Result<ActionReport, Broken> {
+        Ok(self.context.cluster.act(node, action).await?)
+    }
+
+    /// Looks again and again until `shows` is satisfied or `limit` is over, and records what came of it.
+    ///
+    /// # Errors
+    /// Where the node refuses.
+    pub async fn evidence(
+        &self,
+        node: &str,
+        check: &str,
+        look: &NodeAction,
+        limit: Duration,
+        shows: impl Fn(&ActionReport) -> bool + Send,
+    ) -> Result<bool, Broken> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let report = self.look(node, look).await?;
+            let effective = shows(&report);
+            if effective || Instant::now() >= deadline {
+                self.record_evidence(node, check, effective, describe(&report));
+                return Ok(effective);
+            }
+            sleep(LOOK_PERIOD).await;
+        }
+    }
+
+    /// Records evidence that was gathered otherwise.
+    pub fn record_evidence(&self, node: &str, check: &str, effective: bool, seen: String) {
+        let (step, node, check) = (self.step, node.to_owned(), check.to_owned());
+        self.context.recorder.record(Event::Evidence { step, node, check, effective, seen });
+    }
+
+    /// Undoes an armed fault after a time, in the background.
+    pub fn undo_after(&self, hold: Duration, armed: Vec<Armed>) {
+        let deadline = Instant::now() + hold;
+        self.context.background(async move {
+            tokio::time::sleep_until(deadline).await;
+            let undone = futures::future::join_all(armed.into_iter().map(Armed::undo)).await;
+            undone.into_iter().collect::<Result<(), _>>().map_err(Broken::from)
+        });
+    }
+}
+
+/// A report in words.
+#[must_use]
+pub fn describe(report: &ActionReport) -> String {
+    let mut parts: Vec<String> = report
+        .processes
+        .iter()
+        .map(|p| format!("process {} (started at tick {}, state {})", p.id.pid, p.id.started, p.state))
+        .collect();
+    if parts.is_empty() {
+        parts.push("no such process".into());
+    }
+    if report.paused {
+        parts.push("node paused".into());
+    }
+    if report.packets > 0 {
+        parts.push(format!("{} packets dropped", report.packets));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,294 @@
+//! One experiment from the workload's set-up to the health check after: phases, in order.
+
+use std::{sync::Arc, time::Duration};
+
+use recoup_clusters::{Cluster, Fixture};
+use recoup_model::{
+    action::{NodeAction, ProcessId},
+    event::{Event, Phase, Stage, read_back_name},
+    judge::{Live, judge},
+    observation::Endpoint,
+    plan::Plan,
+    spec::{Assertion, Step},
+    streams::streams,
+    topology::NodeRole,
+    verdict::ExperimentResult,
+};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    EngineError,
+    context::{Broken, Context},
+    faults,
+    ledger::Ledger,
+    probes::Probes,
+    recorder::Recorder,
+};
+
+/// A cluster may still be settling from the experiment before, and a killed static pod's restart
+/// back-off grows by doubling: after this long an unhealthy cluster counts as such.
+const HEALTH_LIMIT: Duration = Duration::from_secs(150);
+/// A thawed lease holder exits when it could not renew for its renew deadline (10 s by default), and may
+/// have been within an attempt with its own timeout.
+const EXIT_LIMIT: Duration = Duration::from_secs(30);
+/// How often a baseline is begun before the experiment goes on with one that is not quiet.
+const BASELINES: u32 = 3;
+/// Between two looks at what is recorded.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What an experiment runs with.
+pub struct Run<'a> {
+    /// The cluster.
+    pub cluster: Arc<dyn Cluster>,
+    /// The run's record.
+    pub recorder: &'a Recorder,
+    /// The run's ledger.
+    pub ledger: &'a Ledger,
+    /// Ctrl-C.
+    pub cancel: &'a CancellationToken,
+    /// The experiment's own seed.
+    pub seed: u64,
+}
+
+/// Runs and judges one experiment. Whatever happens, every fault is undone before it returns.
+///
+/// # Errors
+/// [`EngineError::Interrupted`], or a record that cannot be written.
+pub async fn run(run: Run<'_>, plan: &Plan) -> Result<ExperimentResult, EngineError> {
+    let Run { cluster, recorder, ledger, cancel, seed } = run;
+    recorder.record(Event::ClusterProgress { message: format!("{}: preparing the workload", plan.id) });
+    let fixture = tokio::select! {
+        fixture = cluster.fixture(&plan.workload) => fixture,
+        () = cancel.cancelled() => return Err(EngineError::Interrupted),
+    };
+    recorder.begin_experiment();
+    let mut plan = plan.clone();
+    let unrouted = fixture.as_ref().map(|f| f.unrouted.clone()).unwrap_or_default();
+    plan.streams = streams(&plan.probes, cluster.fingerprint(), &unrouted);
+    recorder.record(Event::ExperimentStarted { plan: Box::new(plan.clone()) });
+    recorder.record(Event::PhaseStarted { phase: Phase::Setup });
+    let ended = match fixture {
+        Ok(fixture) => go(&cluster, recorder, ledger, cancel, seed, &plan, fixture).await,
+        Err(error) => Err(Broken::Cluster(error)),
+    };
+    if let Err(broken) = &ended {
+        let reason = broken.to_string();
+        recorder.record(Event::ExperimentAborted { id: plan.id.clone(), reason });
+    }
+    let result = judge(&plan, cluster.fingerprint(), &recorder.experiment());
+    recorder.record(Event::ExperimentFinished { result: Box::new(result.clone()) });
+    recorder.end_experiment();
+    match ended {
+        Err(Broken::Record(error)) => Err(error),
+        _ => recorder.sync().map(|()| result),
+    }
+}
+
+async fn go(
+    cluster: &Arc<dyn Cluster>,
+    recorder: &Recorder,
+    ledger: &Ledger,
+    cancel: &CancellationToken,
+    seed: u64,
+    plan: &Plan,
+    fixture: Fixture,
+) -> Result<(), Broken> {
+    for (finding, remedy) in fixture.preconditions {
+        recorder.record(Event::Precondition { finding, remedy });
+    }
+    if !healthy(cluster, recorder, cancel, Stage::Before).await? {
+        return Ok(());
+    }
+    let probes = Probes::start(&plan.streams, cluster, recorder);
+    let context = Context::new(
+        Arc::clone(cluster),
+        recorder.clone(),
+        ledger.clone(),
+        probes.latest(),
+        cancel.clone(),
+        seed,
+    );
+    let disturbed = tokio::select! {
+        // A task of its own, so that a panic in it is an error here and everything is undone.
+        ended = disturb(context.clone(), plan.clone()) => ended,
+        broken = watch(recorder, cancel) => Err(broken),
+    };
+    context.stop_background().await;
+    let problems = context.undo_all().await;
+    probes.stop().await;
+    for message in problems {
+        recorder.record(Event::Note { message });
+    }
+    recorder.record(Event::PhaseStarted { phase: Phase::Cleanup });
+    disturbed?;
+    aftermath(&context, plan).await?;
+    read_back(cluster, recorder).await;
+    healthy(cluster, recorder, cancel, Stage::After).await?;
+    Ok(())
+}
+
+/// Ends when the run must stop: Ctrl-C, or a record that the disk refuses.
+async fn watch(recorder: &Recorder, cancel: &CancellationToken) -> Broken {
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return Broken::Record(EngineError::Interrupted),
+            () = sleep(LOOK) => {}
+        }
+        if let Err(error) = recorder.check() {
+            return Broken::Record(error);
+        }
+    }
+}
+
+/// Baseline, steps, recovery. Spawned, so that a panic unwinds into an error.
+async fn disturb(context: Context, plan: Plan) -> Result<(), Broken> {
+    let mut task = tokio::task::JoinSet::new();
+    task.spawn(async move {
+        let recorder = &context.recorder;
+        baseline(&context, &plan).await;
+        recorder.record(Event::PhaseStarted { phase: Phase::Fault });
+        for (index, step) in plan.steps.iter().enumerate() {
+            faults::inject(&context, u32::try_from(index + 1).unwrap_or(u32::MAX), step).await?;
+        }
+        recover(&context, &plan).await
+    });
+    match task.join_next().await {
+        Some(Ok(ended)) => ended,
+        Some(Err(error)) => Err(Broken::Panicked(error.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Undisturbed probing. A machine that was busy with something else for a moment gets another chance; what
+/// is not quiet then either makes the verdict Inconclusive.
+async fn baseline(context: &Context, plan: &Plan) {
+    for round in 1..=BASELINES {
+        context.recorder.record(Event::PhaseStarted { phase: Phase::Baseline });
+        sleep(plan.baseline.0).await;
+        let mut live = Live::new(plan, context.cluster.fingerprint());
+        context.recorder.experiment().iter().for_each(|record| live.push(record));
+        let unquiet = live.unquiet();
+        if unquiet.is_empty() || round == BASELINES {
+            return;
+        }
+        let message = format!("baseline {round} of at most {BASELINES} begins again: {}", unquiet.join("; "));
+        context.recorder.record(Event::Note { message });
+    }
+}
+
+/// Waits for the last undo and then until every milestone has come, or for `observe`.
+async fn recover(context: &Context, plan: &Plan) -> Result<(), Broken> {
+    let recorder = &context.recorder;
+    let fingerprint = context.cluster.fingerprint();
+    let longest = plan.steps.iter().filter_map(Step::hold).max().unwrap_or_default();
+    let mut background = std::pin::pin!(context.join_background());
+    let mut deadline = Instant::now() + longest.0 + plan.observe.0;
+    let mut live = Live::new(plan, fingerprint);
+    let mut pushed = 0;
+    let mut joined = false;
+    loop {
+        tokio::select! {
+            ended = &mut background, if !joined => {
+                ended?;
+                joined = true;
+                recorder.record(Event::PhaseStarted { phase: Phase::Recovery });
+                deadline = deadline.min(Instant::now() + plan.observe.0);
+            }
+            () = sleep(LOOK) => {}
+        }
+        let new = recorder.experiment_from(pushed);
+        pushed += new.len();
+        for record in &new {
+            live.push(record);
+        }
+        if joined && live.settled(recorder.clock().now()) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Ok(());
+        }
+    }
+}
+
+/// Looks at the processes of every fault once more: is the old one gone for good, does another run?
+/// Where the old one is to be gone, it is given [`EXIT_LIMIT`] to notice.
+async fn aftermath(context: &Context, plan: &Plan) -> Result<(), Broken> {
+    let awaited = plan.assertions.iter().any(|a| matches!(a, Assertion::OldProcessGone(_)));
+    let deadline = Instant::now() + if awaited { EXIT_LIMIT } else { Duration::ZERO };
+    for (index, step) in plan.steps.iter().enumerate() {
+        let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        let process = match step {
+            Step::Signal(fault) => fault.process,
+            Step::StaticPod(fault) => fault.pod.process(),
+            Step::Unit(fault) => fault.unit.process(),
+            _ => continue,
+        };
+        let hit = context.recorder.experiment().into_iter().filter_map(|record| match record.event {
+            Event::Injected { step, report, .. } if step == number => Some(report.processes),
+            _ => None,
+        });
+        let hit: Vec<ProcessId> = hit.flatten().map(|process| process.id).collect();
+        for node in context.hit(number) {
+            let processes = loop {
+                let found = context.cluster.act(&node, &NodeAction::Inspect { process }).await?.processes;
+                if Instant::now() >= deadline || !found.iter().any(|p| hit.contains(&p.id)) {
+                    break found;
+                }
+                sleep(LOOK).await;
+            };
+            context.recorder.record(Event::Aftermath { step: number, node, processes });
+        }
+    }
+    Ok(())
+}
+
+/// Reads every acknowledged write back through every API server and every member.
+async fn read_back(cluster: &Arc<dyn Cluster>, recorder: &Recorder) {
+    let control_planes: Vec<String> =
+        cluster.fingerprint().with_role(NodeRole::ControlPlane).map(|n| n.name.clone()).collect();
+    let endpoints = std::iter::once(Endpoint::Lb).chain(control_planes.iter().cloned().map(Endpoint::Node));
+    for endpoint in endpoints {
+        let answer = cluster.read_back_api(&endpoint).await;
+        record_read_back(recorder, read_back_name(&endpoint), answer);
+    }
+    for member in control_planes {
+        let answer = cluster.read_back_etcd(&member).await;
+        record_read_back(recorder, format!("etcd/{member}"), answer);
+    }
+}
+
+fn record_read_back(
+    recorder: &Recorder,
+    through: String,
+    answer: Result<recoup_clusters::ReadBack, recoup_model::observation::Failure>,
+) {
+    let (found, failure) = match answer {
+        Ok(found) => (found, None),
+        Err(failure) => (recoup_clusters::ReadBack::new(), Some(failure)),
+    };
+    recorder.record(Event::WritesReadBack { through, found, failure });
+}
+
+/// Waits until the cluster is healthy and records how it is; false where it stays unhealthy.
+async fn healthy(
+    cluster: &Arc<dyn Cluster>,
+    recorder: &Recorder,
+    cancel: &CancellationToken,
+    stage: Stage,
+) -> Result<bool, Broken> {
+    let deadline = Instant::now() + HEALTH_LIMIT;
+    let problems = loop {
+        let problems = tokio::select! {
+            problems = cluster.health() => problems,
+            () = cancel.cancelled() => return Err(EngineError::Interrupted.into()),
+        };
+        if problems.is_empty() || Instant::now() >= deadline {
+            break problems;
+        }
+        sleep(Duration::from_secs(1)).await;
+    };
+    let well = problems.is_empty();
+    recorder.record(Event::Health { stage, problems });
+    Ok(well)
+}
