@@ -1,0 +1,95 @@
+//! The plain-text summary that ends a run on a terminal or in a log.
+
+use recoup_model::verdict::{RunResult, Verdict};
+
+use crate::figures::{self, Counts, SIMULATED};
+
+/// Columns that a line fills before it is wrapped: fits a log viewer.
+const WIDTH: usize = 100;
+
+/// A plain-text summary for stdout: no colour, no control characters, one block per experiment.
+#[must_use]
+pub fn terminal(run: &RunResult) -> String {
+    let mut out = String::new();
+    let simulated = figures::simulated(run);
+    if simulated {
+        out += &format!("{SIMULATED}\n\n");
+    }
+    for experiment in &run.experiments {
+        let mark = if experiment.simulated { " (simulated)" } else { "" };
+        let verdict = experiment.verdict.to_string();
+        out += &format!("{verdict:<12}  {}{mark}\n", clean(&experiment.id));
+        out += &wrapped(&figures::answer(experiment), "              ");
+        if experiment.verdict == Verdict::Skipped {
+            continue;
+        }
+        // The first reason of an inconclusive one is its answer already.
+        let told = usize::from(experiment.verdict == Verdict::Inconclusive);
+        for reason in experiment.reasons.iter().skip(told) {
+            out += &wrapped(&format!("- {reason}"), "              ");
+        }
+        for (name, verdict, detail) in figures::not_held(experiment) {
+            let line = format!("{} {name}: {detail}", figures::sign(verdict));
+            out += &wrapped(&line, "              ");
+        }
+    }
+    if !run.experiments.is_empty() {
+        out.push('\n');
+    }
+    for cluster in &run.clusters {
+        out += &wrapped(&figures::cluster_line(cluster), "");
+    }
+    if let Some(overhead) = figures::overhead_line(run) {
+        out += &wrapped(&figures::sentence(&overhead), "");
+    }
+    if run.incomplete {
+        out += "The run was interrupted, or its record is cut: experiments may be missing.\n";
+    }
+    let mark = if simulated { "SIMULATED " } else { "" };
+    out += &format!("{mark}{}: {}\n", run.verdict(), Counts::of(run));
+    if simulated {
+        out += &format!("\n{SIMULATED}\n");
+    }
+    out
+}
+
+/// Text from a cluster must not steer the terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Lines of at most [`WIDTH`] columns behind an indent; a longer word stays whole.
+fn wrapped(text: &str, indent: &str) -> String {
+    let mut out = String::new();
+    let mut line = String::new();
+    for word in clean(text).split_whitespace() {
+        let columns = indent.len() + line.chars().count() + 1 + word.chars().count();
+        if !line.is_empty() && columns > WIDTH {
+            out += &format!("{indent}{line}\n");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    out + &format!("{indent}{line}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_stay_within_the_width_and_lose_no_word() {
+        let text = "word ".repeat(60);
+        let wrapped = wrapped(&text, "    ");
+        assert!(wrapped.lines().all(|line| line.chars().count() <= WIDTH), "{wrapped}");
+        assert_eq!(wrapped.split_whitespace().count(), 60);
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(clean("a\u{1b}[31mb"), "a [31mb");
+    }
+}
