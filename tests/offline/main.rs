@@ -1,0 +1,7 @@
+//! The engine from end to end on simulated clusters, under paused time.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod experiments;
+mod records;
+mod truth;
+mod undo;
