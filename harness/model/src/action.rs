@@ -1,10 +1,12 @@
 //! What can be done to a node, as data: a fault's actions and their undo are written
 //! to the ledger before they are carried out, and any process can carry them out later.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::time::Span;
 
 /// A component's process, as a node's process table shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -181,6 +183,58 @@ pub enum NodeAction {
         /// The unit.
         unit: Unit,
     },
+    /// `systemctl restart`. A kubelet forgets the restart back-off of its containers with it, and they run on.
+    #[serde(rename_all = "camelCase")]
+    UnitRestart {
+        /// The unit.
+        unit: Unit,
+    },
+    /// Give a unit's `[Service]` section other settings by a drop-in below /run; what runs is not restarted.
+    #[serde(rename_all = "camelCase")]
+    UnitOverride {
+        /// The unit.
+        unit: Unit,
+        /// As in `Restart=no`.
+        settings: BTreeMap<String, String>,
+    },
+    /// Remove the drop-in, and start the unit where it does not run; nothing where there is none.
+    #[serde(rename_all = "camelCase")]
+    UnitOverrideRemove {
+        /// The unit.
+        unit: Unit,
+    },
+    /// Give flags of a static pod's command other values; its manifest is kept aside as it was.
+    #[serde(rename_all = "camelCase")]
+    ManifestArgs {
+        /// The pod.
+        pod: StaticPod,
+        /// By flag without dashes, as in `leader-elect-lease-duration: 60s`.
+        args: BTreeMap<String, String>,
+    },
+    /// Put the manifest back as it was before `ManifestArgs`; nothing where none is kept.
+    #[serde(rename_all = "camelCase")]
+    ManifestRestore {
+        /// The pod.
+        pod: StaticPod,
+    },
+    /// Have the node itself carry out an undo after a time, even if nobody is left to ask for it.
+    #[serde(rename_all = "camelCase")]
+    DeadlineSet {
+        /// Names it: letters, digits and `-`.
+        id: String,
+        /// From now.
+        after: Span,
+        /// What it then does.
+        undo: Box<NodeAction>,
+    },
+    /// Call that off; nothing where it is gone or over.
+    #[serde(rename_all = "camelCase")]
+    DeadlineClear {
+        /// Its name.
+        id: String,
+    },
+    /// Look only: everything of the node that a fault may leave behind, a line each, in an order of its own.
+    Survey,
     /// Freeze every process of the node.
     Pause,
     /// Thaw the node; nothing where it is not paused.
@@ -231,6 +285,20 @@ impl NodeAction {
             NodeAction::StaticPodRestore { pod } => format!("restoring static pod {}", pod.process()),
             NodeAction::UnitStop { unit } => format!("stopping {}.service", unit.process()),
             NodeAction::UnitStart { unit } => format!("starting {}.service", unit.process()),
+            NodeAction::UnitRestart { unit } => format!("restarting {}.service", unit.process()),
+            NodeAction::UnitOverride { unit, .. } => {
+                format!("overriding settings of {}.service", unit.process())
+            }
+            NodeAction::UnitOverrideRemove { unit } => {
+                format!("removing the override of {}.service", unit.process())
+            }
+            NodeAction::ManifestArgs { pod, .. } => format!("changing flags of static pod {}", pod.process()),
+            NodeAction::ManifestRestore { pod } => {
+                format!("restoring flags of static pod {}", pod.process())
+            }
+            NodeAction::DeadlineSet { id, undo, .. } => format!("setting deadline {id} for {}", undo.name()),
+            NodeAction::DeadlineClear { id } => format!("clearing deadline {id}"),
+            NodeAction::Survey => "surveying the node".into(),
             NodeAction::Pause => "pausing the node".into(),
             NodeAction::Unpause => "unpausing the node".into(),
             NodeAction::DropAdd { rule } => format!("adding packet filter {}", rule.tag),
@@ -276,6 +344,12 @@ pub struct ActionReport {
     pub paused: bool,
     /// Something was changed (an undo that found nothing to do says false).
     pub changed: bool,
+    /// What `Survey` found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub survey: Vec<String>,
+    /// By which of several means it was done, as in `systemd timer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<String>,
 }
 
 /// What a cluster's nodes let be done; a fault names what it needs.
@@ -294,4 +368,6 @@ pub enum Capability {
     PacketFilter,
     /// etcd can be asked directly.
     EtcdAccess,
+    /// The API servers record who writes, by instance.
+    AuditLog,
 }

@@ -1,89 +1,13 @@
-//! What is found when all is over: acknowledged writes, and the processes that run now.
-
-use std::collections::BTreeMap;
+//! What is found when all is over: the processes that run now.
 
 use crate::{
     action::Signal,
     assertion::Came,
-    event::read_back_name,
-    milestone::told,
-    observation::{Observation, Observed},
     spec::Step,
     time::{Offset, Span},
     timeline::{Timeline, Trace},
     verdict::{Measure, Verdict},
 };
-
-/// Slots of a stream's ConfigMap: see [`Observation::ApiWrite`].
-const SLOTS: u64 = 1024;
-
-/// Every acknowledged write is found through every API server or member.
-///
-/// An API write's slot must hold the highest number acknowledged for it, or a later one: an attempt that
-/// was never answered may have been carried out. A put to etcd has a key of its own, which must be there.
-pub(crate) fn no_lost_writes(timeline: &Timeline) -> Came {
-    let mut wanted: BTreeMap<bool, BTreeMap<&str, BTreeMap<u64, u64>>> = BTreeMap::new();
-    let mut through: Vec<(bool, String)> = Vec::new();
-    let mut acknowledged = 0_usize;
-    for series in &timeline.series {
-        let etcd = match &series.stream.observation {
-            Observation::ApiWrite { via, .. } => {
-                through.push((false, read_back_name(via)));
-                false
-            }
-            Observation::EtcdPut { member } => {
-                through.push((true, format!("etcd/{member}")));
-                true
-            }
-            _ => continue,
-        };
-        let slots = wanted.entry(etcd).or_default().entry(series.stream.name.as_str()).or_default();
-        for (_, _, observed) in told(series) {
-            if let Observed::Acknowledged { number } = observed {
-                acknowledged += 1;
-                let slot = slots.entry(if etcd { *number } else { number % SLOTS }).or_default();
-                *slot = (*slot).max(*number);
-            }
-        }
-    }
-    if acknowledged == 0 {
-        return Came::unknown("no write was acknowledged");
-    }
-    through.sort();
-    through.dedup();
-    let (mut lost, mut unread): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-    for (etcd, name) in &through {
-        let Some(read) = timeline.read_backs.iter().rev().find(|read| read.through == *name) else {
-            unread.push(format!("nothing was read back through {name}"));
-            continue;
-        };
-        if let Some(failure) = &read.failure {
-            unread.push(format!("{name} could not be read back: {failure}"));
-            continue;
-        }
-        for (stream, slots) in wanted.get(etcd).into_iter().flatten() {
-            let found = read.found.get(*stream);
-            let is_lost =
-                |slot: &u64, number: &u64| found.and_then(|f| f.get(slot)).is_none_or(|have| have < number);
-            let missing: Vec<u64> =
-                slots.iter().filter(|(s, n)| is_lost(s, n)).map(|(_, number)| *number).collect();
-            if let Some(first) = missing.first() {
-                lost.push(format!(
-                    "{} of {stream}, number {first} first, are not there through {name}",
-                    missing.len()
-                ));
-            }
-        }
-    }
-    if !lost.is_empty() {
-        return Came::new(Verdict::Fail, format!("acknowledged writes are lost: {}", lost.join("; ")));
-    }
-    if !unread.is_empty() {
-        return Came::unknown(unread.join("; "));
-    }
-    let detail = format!("{acknowledged} acknowledged writes are there through {} endpoints", through.len());
-    Came::new(Verdict::Pass, detail)
-}
 
 /// None of the processes that were hit runs any more. Another may still wait for its restart's back-off.
 pub(crate) fn old_process_gone(timeline: &Timeline) -> Came {

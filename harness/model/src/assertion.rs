@@ -1,9 +1,12 @@
 //! The conditions on the whole of an experiment, held against its record.
 
+use std::time::Duration;
+
 use crate::{
     aftermath,
     observation::Observed,
-    outage::outages,
+    oracle::writes,
+    outage::outages_beyond,
     spec::{Assertion, Gap, Pattern, Share},
     states,
     time::{Offset, Span},
@@ -41,7 +44,7 @@ pub fn check(timeline: &Timeline, assertion: &Assertion) -> Checked {
             Assertion::Fails(settings) => share(timeline, settings, |attempt| attempt.bad(), "failed"),
             Assertion::Succeeds(settings) => share(timeline, settings, |attempt| attempt.good(), "succeeded"),
             Assertion::SameLeader(_) => same_leader(timeline, fault),
-            Assertion::NoLostWrites(_) => aftermath::no_lost_writes(timeline),
+            Assertion::NoLostWrites(_) => writes::no_lost_writes(timeline),
             Assertion::OldHolderStaysOut(lease) => old_holder(timeline, lease, fault),
             Assertion::OldProcessGone(_) => aftermath::old_process_gone(timeline),
             Assertion::NoReplacementDuringFault(_) => no_replacement(timeline, fault),
@@ -76,13 +79,15 @@ fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
     let end = timeline.ended();
     let mut longest: Option<(Span, Span, Span, bool, &str, u64)> = None;
     for series in &matching {
-        for outage in outages(&series.attempts) {
+        // Nothing may be lost where none is allowed; a late answer is none lost.
+        let late = if settings.max.0.is_zero() { Duration::MAX } else { settings.max.0 };
+        for outage in outages_beyond(&series.attempts, late) {
             if outage.to.is_some_and(|to| to < fault.low) {
                 continue;
             }
             let to = outage.to.unwrap_or(end);
             let low = outage.to.map_or(end, |_| outage.end_low).since(outage.start_high);
-            let (value, high) = (to.since(outage.from), to.since(outage.start_low));
+            let (value, high) = (outage.length(end), to.since(outage.start_low));
             if longest.is_none_or(|(_, longest, ..)| value > longest.0) {
                 let name = series.stream.name.as_str();
                 longest = Some((

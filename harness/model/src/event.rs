@@ -7,15 +7,16 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::{
     action::{ActionReport, NodeAction, ProcessState},
+    configuration::Configuration,
     observation::{Endpoint, Failure, Observed},
     plan::Plan,
-    time::Offset,
+    time::{Offset, Span},
     topology::Fingerprint,
     verdict::ExperimentResult,
 };
 
 /// The version of this record's shape; a reader refuses any other.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +58,9 @@ pub enum Event {
         fingerprint: Box<Fingerprint>,
         /// It was made by this run rather than adopted.
         created: bool,
+        /// Its live settings that recovery times follow from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        configuration: Option<Box<Configuration>>,
     },
     /// An experiment begins.
     ExperimentStarted {
@@ -188,6 +192,32 @@ pub enum Event {
         /// Why it could not be read.
         failure: Option<Failure>,
     },
+    /// A watcher of the write probes' objects has news.
+    Watched {
+        /// Through which API server, as [`read_back_name`] names it.
+        through: String,
+        /// What it was told.
+        news: WatchNews,
+    },
+    /// What the instances of lease-holding components wrote since the baseline, from the API servers' own logs.
+    Acted {
+        /// The writes in the order in which they came.
+        acts: Vec<Act>,
+        /// By Lease: how long after a thaw its old holder may go on by the cluster's settings, before it notices.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        grace: BTreeMap<String, Span>,
+        /// Why the logs could not be read, or not all.
+        failure: Option<Failure>,
+    },
+    /// A node's state, as far as faults may leave something behind.
+    Surveyed {
+        /// Before the baseline or after everything was undone.
+        stage: Stage,
+        /// The node.
+        node: String,
+        /// What [`NodeAction::Survey`] found.
+        lines: Vec<String>,
+    },
     /// What the harness itself used since the run's start.
     Overhead {
         /// Processor time, in milliseconds.
@@ -217,6 +247,55 @@ pub enum Event {
         /// It was interrupted.
         interrupted: bool,
     },
+}
+
+/// What a watcher is told; revisions are those of the objects (`resourceVersion`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum WatchNews {
+    /// It listed all objects: everything up to that revision is known.
+    Listed {
+        /// The list's revision.
+        revision: u64,
+    },
+    /// A watch was opened.
+    Opened {
+        /// It tells what came after this revision.
+        after: u64,
+    },
+    /// Objects changed, in the order in which it was told.
+    Changed {
+        /// The objects' revisions.
+        revisions: Vec<u64>,
+    },
+    /// Nothing is left to tell up to that revision; a watch that is opened again may go on from there.
+    Bookmark {
+        /// The revision.
+        revision: u64,
+    },
+    /// The server said properly that it no longer knows what came after the revision asked for.
+    Expired,
+    /// The watch ended.
+    Closed {
+        /// Why; none where the server ended it in order.
+        failure: Option<Failure>,
+    },
+}
+
+/// A write that an instance of a lease-holding component made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Act {
+    /// The component's Lease, as in `kube-scheduler`.
+    pub lease: String,
+    /// The node of the instance.
+    pub node: String,
+    /// When the API server got the request.
+    pub at: Offset,
+    /// As in `patch`.
+    pub verb: String,
+    /// As in `pods/binding default/web-1`.
+    pub object: String,
 }
 
 /// JSON's keys are text, and behind `flatten` and a tag serde does not turn them back into numbers by itself.

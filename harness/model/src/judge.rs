@@ -3,13 +3,15 @@
 use crate::{
     assertion,
     event::Record,
+    evidence::{self, Evidence},
     lanes, milestone,
     milestone::Found,
     observation::Observation,
+    oracle::{oracles, writes},
     outage::outages,
     plan::Plan,
     precondition,
-    spec::{Assertion, Step, When},
+    spec::{Assertion, Pattern, Step, When},
     time::{Offset, Span},
     timeline::{Series, Timeline},
     topology::Fingerprint,
@@ -120,7 +122,9 @@ impl Live {
             plan.milestones.iter().map(|one| milestone::interval(timeline, one)).collect();
         let assertions: Vec<_> = plan.assertions.iter().map(|one| assertion::check(timeline, one)).collect();
 
-        let mut reasons = precondition::missing(timeline);
+        let evidence = evidence::gather(timeline);
+        let oracles = oracles(timeline);
+        let mut reasons = precondition::missing(timeline, &evidence);
         let mut verdict = if reasons.is_empty() { Verdict::Pass } else { Verdict::Inconclusive };
         // Without a sound experiment nothing that was seen is evidence against the cluster.
         let sound = reasons.is_empty();
@@ -132,30 +136,44 @@ impl Live {
         };
         for interval in &intervals {
             // A milestone without a budget informs; it does not decide.
-            let decides = interval.milestone.within.is_some() || interval.milestone.at_least.is_some();
-            if decides {
+            if interval.milestone.decides() {
                 weigh(interval.verdict, format!("{}: {}", interval.milestone.name, interval.detail));
             }
         }
         for checked in &assertions {
             weigh(checked.verdict, format!("{}: {}", checked.name, checked.detail));
         }
+        for checked in &oracles {
+            // What the suite states itself has been weighed with its assertions.
+            let stated = checked.name == writes::NAME
+                && plan.assertions.iter().any(|a| matches!(a, Assertion::NoLostWrites(_)));
+            if !stated {
+                weigh(checked.verdict, format!("{}: {}", checked.name, checked.detail));
+            }
+        }
         if let Some(problems) = timeline.after.as_ref().filter(|problems| !problems.is_empty()) {
             let undone = timeline.undo().is_some();
             let verdict = if undone { Verdict::Fail } else { Verdict::Inconclusive };
             weigh(verdict, format!("the cluster was not healthy afterwards: {}", problems.join("; ")));
         }
+        if !sound {
+            // It decides nothing here, but nobody should have to look for it.
+            let broken = oracles.iter().filter(|checked| checked.verdict == Verdict::Fail);
+            reasons.extend(broken.map(|checked| format!("besides, {}: {}", checked.name, checked.detail)));
+        }
         ExperimentResult {
             id: plan.id.clone(),
+            trial: plan.trial,
             hypothesis: plan.hypothesis.clone(),
             verdict,
             reasons,
             simulated: self.simulated,
             started: timeline.started(),
             ended: timeline.ended(),
-            bands: bands(timeline),
+            bands: bands(timeline, &evidence),
             intervals,
             assertions,
+            oracles,
             streams: timeline.series.iter().map(|series| stream_result(timeline, series)).collect(),
             states: lanes::lanes(timeline),
             notes: timeline.notes.clone(),
@@ -166,11 +184,15 @@ impl Live {
 /// How long a milestone that was not seen is waited for after the last undo.
 const UNSEEN: Span = Span::seconds(5);
 
-fn bands(timeline: &Timeline) -> Vec<Band> {
+fn bands(timeline: &Timeline, evidence: &[Evidence]) -> Vec<Band> {
     let mut bands = Vec::new();
     for (n, step, trace) in timeline.faults() {
         let Some(trace) = trace else { continue };
         let undone = trace.undone.iter().map(|(_, _, ended)| *ended).max();
+        let on_node =
+            trace.evidence.iter().map(|(_, check, held, seen)| (check.clone(), *held, seen.clone()));
+        let in_record = evidence.iter().filter(|evidence| evidence.step == n);
+        let in_record = in_record.map(|e| (e.check.clone(), e.held, e.seen.clone()));
         bands.push(Band {
             step: n,
             key: step.key().to_owned(),
@@ -178,11 +200,7 @@ fn bands(timeline: &Timeline) -> Vec<Band> {
             targets: trace.targets.clone(),
             from: trace.injected.iter().map(|injection| injection.ended).min().unwrap_or(trace.started),
             to: step.hold().and(undone),
-            evidence: trace
-                .evidence
-                .iter()
-                .map(|(_, check, held, seen)| (check.clone(), *held, seen.clone()))
-                .collect(),
+            evidence: on_node.chain(in_record).collect(),
         });
     }
     bands
@@ -214,13 +232,19 @@ fn stream_result(timeline: &Timeline, series: &Series) -> StreamResult {
 
 /// The streams that decide: milestones with a budget and all assertions are read from them.
 pub(crate) fn decisive(timeline: &Timeline) -> Vec<&Series> {
-    let plan = &timeline.plan;
-    let budgeted = plan.milestones.iter().filter(|m| m.within.is_some() || m.at_least.is_some());
-    let mut patterns: Vec<_> =
-        budgeted.filter(|m| !matches!(m.when, When::Deleted)).filter_map(|m| m.pattern()).collect();
-    patterns.extend(plan.assertions.iter().flat_map(Assertion::patterns));
+    let patterns = decisive_patterns(timeline);
     let mut found: Vec<&Series> = patterns.iter().flat_map(|pattern| timeline.matching(pattern)).collect();
     found.sort_by(|a, b| a.stream.name.cmp(&b.stream.name));
     found.dedup_by(|a, b| a.stream.name == b.stream.name);
     found
+}
+
+/// Their patterns.
+pub(crate) fn decisive_patterns(timeline: &Timeline) -> Vec<Pattern> {
+    let plan = &timeline.plan;
+    let budgeted = plan.milestones.iter().filter(|m| m.decides());
+    let mut patterns: Vec<_> =
+        budgeted.filter(|m| !matches!(m.when, When::Deleted)).filter_map(|m| m.pattern()).collect();
+    patterns.extend(plan.assertions.iter().flat_map(Assertion::patterns));
+    patterns
 }

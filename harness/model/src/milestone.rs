@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::{
     observation::Observed,
     outage::{outages, resolution},
-    spec::{Milestone, Pattern, Since, When},
+    predict::Prediction,
+    spec::{Milestone, Pattern, Since, When, Within},
     states,
     time::{Offset, Span},
     timeline::{Moment, Series, Timeline},
@@ -32,6 +33,7 @@ pub fn interval(timeline: &Timeline, milestone: &Milestone) -> Interval {
         Since::Fault => timeline.fault(),
         Since::Undo => timeline.undo(),
     };
+    let prediction = timeline.plan.predictions.get(&milestone.name).cloned();
     let Some(start) = start else {
         let what = match milestone.since {
             Since::Fault => "no fault was injected",
@@ -40,6 +42,7 @@ pub fn interval(timeline: &Timeline, milestone: &Milestone) -> Interval {
         return Interval {
             milestone: milestone.clone(),
             from: timeline.ended(),
+            prediction,
             measure: Measure::Unknown,
             verdict: Verdict::Inconclusive,
             detail: format!("{what}, so there is nothing to count from"),
@@ -56,23 +59,84 @@ pub fn interval(timeline: &Timeline, milestone: &Milestone) -> Interval {
         Found::NotSeen(resolution) => (Measure::NotSeen { resolution: Span(resolution) }, None),
         Found::Unknown(why) => (Measure::Unknown, Some(why)),
     };
-    let (verdict, reason) = against(milestone, measure);
+    let (verdict, reason) = against(milestone, prediction.as_ref(), measure);
     let detail =
         [Some(measure.to_string()), why, reason].into_iter().flatten().collect::<Vec<_>>().join("; ");
-    Interval { milestone: milestone.clone(), from: start.at, measure, verdict, detail }
+    Interval { milestone: milestone.clone(), from: start.at, prediction, measure, verdict, detail }
 }
 
 /// Fail only where even the bound in the cluster's favour is outside of the budget.
-fn against(milestone: &Milestone, measure: Measure) -> (Verdict, Option<String>) {
-    let Milestone { within, at_least, when, .. } = milestone;
-    // A milestone of something going wrong is missed by not being seen; one of recovery is not.
-    let onset = matches!(when, When::Fails(_) | When::NoLeader);
-    let late = |within: &Span| format!("the budget is {within}");
+fn against(
+    milestone: &Milestone,
+    prediction: Option<&Prediction>,
+    measure: Measure,
+) -> (Verdict, Option<String>) {
+    let given = match (milestone.within, prediction) {
+        (Some(Within::Span(span)), _) => Budget::Given(span),
+        (Some(Within::Predicted), Some(prediction)) => Budget::Predicted(prediction),
+        (Some(Within::Predicted), None) if measure != Measure::Unknown => {
+            let why =
+                "no interval is predicted for it on this cluster, so there is nothing to hold it against";
+            return (Verdict::Inconclusive, Some(why.into()));
+        }
+        _ => Budget::None,
+    };
+    let (verdict, reason) = within_bounds(milestone, &given, measure);
+    match given {
+        Budget::Predicted(prediction)
+            if verdict == Verdict::Pass && too_soon(milestone, prediction, measure) =>
+        {
+            let reason = format!(
+                "sooner than the settings allow ({} to {}): something was not what it seemed",
+                prediction.low, prediction.high
+            );
+            (Verdict::Inconclusive, Some(reason))
+        }
+        _ => (verdict, reason),
+    }
+}
+
+/// What a milestone is held against.
+enum Budget<'a> {
+    None,
+    Given(Span),
+    Predicted(&'a Prediction),
+}
+
+/// Even the bound against it lies below what the settings allow.
+fn too_soon(milestone: &Milestone, prediction: &Prediction, measure: Measure) -> bool {
+    match measure {
+        Measure::Measured { high, .. } => high < prediction.low,
+        // What was not seen took no longer than that, but may as well not have happened.
+        Measure::NotSeen { resolution } => !onset(milestone) && resolution < prediction.low,
+        Measure::Censored { .. } | Measure::Unknown => false,
+    }
+}
+
+/// A milestone of something going wrong is missed by not being seen; one of recovery is not.
+fn onset(milestone: &Milestone) -> bool {
+    matches!(milestone.when, When::Fails(_) | When::NoLeader)
+}
+
+fn within_bounds(milestone: &Milestone, given: &Budget<'_>, measure: Measure) -> (Verdict, Option<String>) {
+    let at_least = &milestone.at_least;
+    let onset = onset(milestone);
+    let (within, predicted) = match given {
+        Budget::None => (None, false),
+        Budget::Given(span) => (Some(*span), false),
+        Budget::Predicted(prediction) => (Some(prediction.high), true),
+    };
+    let late = |within: &Span| match given {
+        Budget::Predicted(prediction) => format!("predicted is {} to {within}", prediction.low),
+        _ => format!("the budget is {within}"),
+    };
+    let word = if predicted { "predicted end" } else { "budget" };
+    let within = &within;
     match measure {
         Measure::Measured { value, low, high } => match (within, at_least) {
             (Some(within), _) if low > *within => (Verdict::Fail, Some(late(within))),
             (Some(within), _) if value > *within => {
-                (Verdict::Inconclusive, Some(format!("too close to the budget of {within} to tell")))
+                (Verdict::Inconclusive, Some(format!("too close to the {word} of {within} to tell")))
             }
             (_, Some(least)) if high < *least => {
                 (Verdict::Fail, Some(format!("no sooner than {least} was expected")))
@@ -84,10 +148,9 @@ fn against(milestone: &Milestone, measure: Measure) -> (Verdict, Option<String>)
         },
         Measure::Censored { more_than } => match within {
             Some(within) if more_than >= *within => (Verdict::Fail, Some(late(within))),
-            Some(within) => (
-                Verdict::Inconclusive,
-                Some(format!("observation ended before the budget of {within} was used up")),
-            ),
+            Some(within) => {
+                (Verdict::Inconclusive, Some(format!("observation ended before the {word} of {within}")))
+            }
             None => (Verdict::Inconclusive, None),
         },
         Measure::NotSeen { resolution } => match (within, at_least) {

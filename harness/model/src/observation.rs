@@ -89,6 +89,10 @@ impl HealthPort {
     }
 }
 
+/// Slots of a stream of [`Observation::ApiWrite`]. With ten attempts a second none is written twice within six
+/// minutes, so that a write that was lost is not hidden by a later one.
+pub const SLOTS: u64 = 4096;
+
 /// One question from one point of view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -103,7 +107,7 @@ pub enum Observation {
         /// Quorum read or cache.
         from: Freshness,
     },
-    /// Write a number into slot `n % 1024` of this stream's own ConfigMap; `n` counts up by one per attempt.
+    /// Write a number into slot `n %` [`SLOTS`] of this stream's own ConfigMaps; `n` counts up by one per attempt.
     #[serde(rename_all = "camelCase")]
     ApiWrite {
         /// Which API server.
@@ -137,6 +141,13 @@ pub enum Observation {
     Converge,
     /// Create a pod and wait until a scheduler has given it a node.
     Schedule,
+    /// How often a node's kubelet has renewed its Lease: the revision of the Lease's key, asked of the etcd members
+    /// in turn, so that it shows with the API servers down.
+    #[serde(rename_all = "camelCase")]
+    NodeLease {
+        /// The node.
+        node: String,
+    },
     /// An HTTP request for the workload, sent from the named node's own network.
     #[serde(rename_all = "camelCase")]
     Workload {
@@ -159,7 +170,7 @@ impl Observation {
     /// The stream's name, as patterns in suites match it: segments parted by `/`.
     ///
     /// `api/read/<endpoint>/<conn>`, `api/cached/…`, `api/write/…`, `etcd/status/<node>`,
-    /// `etcd/put/<node>`, `lease/<name>`, `nodes`, `pods`, `converge`, `schedule`,
+    /// `etcd/put/<node>`, `lease/<name>`, `nodelease/<node>`, `nodes`, `pods`, `converge`, `schedule`,
     /// `workload/pod/<node>`, `workload/service/<node>`, `health/<component>/<node>`.
     #[must_use]
     pub fn stream(&self) -> String {
@@ -182,6 +193,7 @@ impl Observation {
             Observation::Pods => "pods".into(),
             Observation::Converge => "converge".into(),
             Observation::Schedule => "schedule".into(),
+            Observation::NodeLease { node } => format!("nodelease/{node}"),
             Observation::Workload { from, to: Route::Pod } => format!("workload/pod/{from}"),
             Observation::Workload { from, to: Route::Service } => format!("workload/service/{from}"),
             Observation::Health { node, component } => format!("health/{}/{node}", component.name()),
@@ -230,6 +242,15 @@ pub enum Observed {
     Acknowledged {
         /// The attempt's number.
         number: u64,
+        /// The revision that the write made, where the answer said it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revision: Option<u64>,
+    },
+    /// A Lease's key was last written with that revision.
+    #[serde(rename_all = "camelCase")]
+    Renewed {
+        /// etcd's modification revision of the key.
+        revision: u64,
     },
     /// An etcd member's status.
     #[serde(rename_all = "camelCase")]

@@ -1,12 +1,29 @@
-//! Outages of one stream, from its attempts.
+//! Outages of one stream, from its attempts: bounds that hold, and the most likely moments between them.
+//!
+//! The bounds follow from little: an attempt that failed met the service while it was down at some moment
+//! between its sending and its end, one that was answered met it while it was up. The estimates assume more,
+//! and are for the figure in the middle only:
+//!
+//! - A quick failure (refused, reset, a 5xx) happened when it came; the outage began between the last good
+//!   answer and it, and ended between the last such failure and the sending of the first attempt that went well.
+//! - An attempt that hung met the service when an ordinary answer would have been given, the stream's median
+//!   time after its sending.
+//! - Late answers that come together with the first good one were all held up by the same thing: it ended an
+//!   ordinary answer's time before. A late answer that others overtook was late by itself, and ends nothing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
+    observation::FailureClass,
     time::Offset,
     timeline::{Attempt, Outcome},
     verdict::Outage,
 };
+
+/// An answer that took this much longer than three ordinary ones was held up, and not by a new connection alone.
+const HELD: Duration = Duration::from_millis(10);
+/// Answers that a thawed service gives at once arrive this close together, or as close as an ordinary answer's time.
+const TOGETHER: Duration = Duration::from_millis(1);
 
 /// The outages in attempts that are ordered by the moment of sending.
 ///
@@ -18,6 +35,7 @@ use crate::{
 pub fn outages(attempts: &[Attempt]) -> Vec<Outage> {
     let counted: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.outcome != Outcome::Lost).collect();
     let mut all = Vec::new();
+    let mut usual = None;
     let mut n = 0;
     while n < counted.len() {
         if !counted[n].bad() {
@@ -25,28 +43,79 @@ pub fn outages(attempts: &[Attempt]) -> Vec<Outage> {
             continue;
         }
         let bad = counted[n..].iter().take_while(|attempt| attempt.bad()).count();
-        all.push(outage(&counted[..n], &counted[n..n + bad], &counted[n + bad..]));
+        let usual = *usual.get_or_insert_with(|| median(&counted));
+        all.push(outage(&counted[..n], &counted[n..n + bad], &counted[n + bad..], usual));
         n += bad;
     }
     all
 }
 
-fn outage(before: &[&Attempt], bad: &[&Attempt], after: &[&Attempt]) -> Outage {
+/// The same where an answer that took longer than `longest` is an outage, too, whatever the stream calls slow: a
+/// request that waited for a second has seen more than the half of one that was allowed.
+#[must_use]
+pub fn outages_beyond(attempts: &[Attempt], longest: Duration) -> Vec<Outage> {
+    if attempts.iter().all(|attempt| !attempt.good() || took(attempt) <= longest) {
+        return outages(attempts);
+    }
+    let stricter = attempts.iter().cloned().map(|mut attempt| {
+        let late = took(&attempt) > longest;
+        attempt.outcome = match attempt.outcome {
+            Outcome::Good(told) if late => Outcome::Slow(told),
+            other => other,
+        };
+        attempt
+    });
+    outages(&stricter.collect::<Vec<_>>())
+}
+
+/// The median time of a good answer; zero where there is none.
+fn median(attempts: &[&Attempt]) -> Duration {
+    let mut times: Vec<Duration> = attempts.iter().filter(|a| a.good()).map(|a| took(a)).collect();
+    let middle = times.len() / 2;
+    if times.is_empty() { Duration::ZERO } else { *times.select_nth_unstable(middle).1 }
+}
+
+fn took(attempt: &Attempt) -> Duration {
+    attempt.done.since(attempt.sent)
+}
+
+/// It was not refused, but got no answer, or a late one.
+fn hung(attempt: &Attempt) -> bool {
+    matches!(attempt.outcome, Outcome::Bad(FailureClass::Timeout) | Outcome::Slow(_))
+}
+
+fn middle(a: Offset, b: Offset) -> Offset {
+    Offset(a.0.midpoint(b.0))
+}
+
+fn outage(before: &[&Attempt], bad: &[&Attempt], after: &[&Attempt], usual: Duration) -> Outage {
     let first = bad.first().map_or(Offset(0), |attempt| attempt.sent);
     // Only an attempt that was over by then can say that the service was still up.
     let last_good = before.iter().rev().find(|attempt| attempt.done <= first && attempt.told().is_some());
     let start_low = last_good.map_or(Offset(0), |attempt| attempt.sent);
     let start_high = bad.iter().map(|attempt| attempt.done).min().unwrap_or(first);
-    let end_low = bad.last().map_or(first, |attempt| attempt.sent);
+    let end_low = bad.last().map_or(first, |attempt| attempt.sent).max(start_low);
     // Attempts overlap: a later one may have been answered sooner. The last slow answer is an answer too.
     let late = bad.last().filter(|attempt| attempt.told().is_some()).map(|attempt| attempt.done);
     let mut to = late;
+    let mut first_good: Option<&Attempt> = None;
     for attempt in after.iter().take_while(|attempt| attempt.good()) {
         if to.is_some_and(|to| attempt.sent >= to) {
             break;
         }
         to = Some(to.map_or(attempt.done, |to| to.min(attempt.done)));
+        first_good = first_good.filter(|good| good.done <= attempt.done).or(Some(attempt));
     }
+    let likely_start = last_good.map(|good| {
+        let met = |attempt: &&Attempt| {
+            if hung(attempt) { attempt.done.min(attempt.sent.plus(usual)) } else { attempt.done }
+        };
+        let met = bad.iter().map(met).min().unwrap_or(first);
+        middle(good.done, met).clamp(start_low, start_high)
+    });
+    let likely_end = to
+        .zip(bad.last())
+        .map(|(to, last)| likely_end(last, first_good, to, usual).clamp(end_low.min(to), to));
 
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for attempt in bad {
@@ -63,9 +132,30 @@ fn outage(before: &[&Attempt], bad: &[&Attempt], after: &[&Attempt]) -> Outage {
         to,
         start_low,
         start_high,
-        end_low: end_low.max(start_low),
+        end_low,
         failed: bad.len() as u64,
         reasons,
+        likely_start,
+        likely_end,
+    }
+}
+
+/// `last` is the last bad attempt, `good` the one that was answered first after it, `to` the first answer.
+fn likely_end(last: &Attempt, good: Option<&Attempt>, to: Offset, usual: Duration) -> Offset {
+    // What waited for the service takes an ordinary answer's time from then on.
+    let back = to.minus(usual);
+    let Some(good) = good else { return back };
+    let held = took(good) > usual * 3 + HELD;
+    let answered = last.told().is_some();
+    if answered && last.done <= good.done.plus(usual.max(TOGETHER)) {
+        back
+    } else if hung(last) {
+        // Overtaken, or given up: where the good answer was held up too, it came with the service.
+        if held { back } else { middle(last.sent.plus(usual), good.done) }
+    } else {
+        // A new connection takes longer than a kept one: the first attempt met the service when it was sent.
+        let met = if held { back } else { good.sent };
+        middle(last.done, met)
     }
 }
 

@@ -4,9 +4,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use std::collections::BTreeMap;
+
 use crate::{
     observation::Observation,
-    spec::{Assertion, Milestone, ProbeSpecs, Rate, Step, WorkloadSpec},
+    predict::Prediction,
+    spec::{Assertion, Milestone, ProbeSpecs, Rate, Step, Within, WorkloadSpec},
     time::Span,
 };
 
@@ -18,6 +21,9 @@ pub struct Plan {
     pub id: String,
     /// What is believed to hold.
     pub hypothesis: String,
+    /// Which repetition it is, from 1.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub trial: u32,
     /// Belongs to the quick set.
     pub smoke: bool,
     /// The profile that it needs.
@@ -39,8 +45,31 @@ pub struct Plan {
     pub milestones: Vec<Milestone>,
     /// The other conditions.
     pub assertions: Vec<Assertion>,
+    /// By milestone: the interval in which it must come. Empty until resolved against a cluster.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub predictions: BTreeMap<String, Prediction>,
     /// The probes; a sample names its stream by the index in here. Empty until resolved against a cluster.
     pub streams: Vec<Stream>,
+}
+
+impl Plan {
+    /// How long after the last undo observation goes on at the most: `observe`, and never so short that a
+    /// predicted milestone could still be due.
+    #[must_use]
+    pub fn observed(&self) -> Span {
+        let predicted = self.milestones.iter().filter(|m| m.within == Some(Within::Predicted));
+        let latest = predicted.filter_map(|m| self.predictions.get(&m.name)).map(|p| p.high).max();
+        self.observe.max(Span(latest.unwrap_or_default().0 + self.stable.0))
+    }
+}
+
+fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_first(trial: &u32) -> bool {
+    *trial == 1
 }
 
 /// One probe on its schedule.

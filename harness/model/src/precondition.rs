@@ -1,18 +1,25 @@
 //! What must hold before a record says anything about the cluster: the fault took effect, the cluster was
 //! healthy and quiet before, and enough was seen.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    judge::decisive,
-    observation::Observation,
+    evidence::Evidence,
+    judge::{decisive, decisive_patterns},
+    milestone::told,
+    observation::{Observation, Observed},
+    residue,
     time::Offset,
     timeline::{Series, Timeline},
 };
 
 /// Everything that is missing, each in a sentence; empty where the record can be judged.
-pub(crate) fn missing(timeline: &Timeline) -> Vec<String> {
+pub(crate) fn missing(timeline: &Timeline, evidence: &[Evidence]) -> Vec<String> {
     // Where it was broken off or never begun, the rest is missing for that one reason.
     if let Some(reason) = &timeline.aborted {
-        return vec![format!("the harness broke the experiment off: {reason}")];
+        let mut reasons = vec![format!("the harness broke the experiment off: {reason}")];
+        reasons.extend(residue::missing(timeline));
+        return reasons;
     }
     if let Some(problems) = timeline.before.as_ref().filter(|problems| !problems.is_empty()) {
         return vec![format!("the cluster was not healthy before: {}", problems.join("; "))];
@@ -25,6 +32,13 @@ pub(crate) fn missing(timeline: &Timeline) -> Vec<String> {
         reasons.push("the cluster's health afterwards is not recorded".into());
     }
     effect(timeline, &mut reasons);
+    for Evidence { step, check, seen, .. } in evidence.iter().filter(|evidence| !evidence.held) {
+        let key = timeline.plan.steps.get(*step as usize - 1).map_or("", |step| step.key());
+        reasons.push(format!("step {step} ({key}): the record does not show that {check}: {seen}"));
+    }
+    reasons.extend(residue::missing(timeline));
+    restless(timeline, &mut reasons);
+    unrouted(timeline, &mut reasons);
     for series in decisive(timeline) {
         baseline(timeline, series, &mut reasons);
         let lost = series.attempts.iter().filter(|attempt| !attempt.good() && !attempt.bad()).count();
@@ -42,7 +56,71 @@ pub(crate) fn unquiet(timeline: &Timeline) -> Vec<String> {
     for series in decisive(timeline) {
         baseline(timeline, series, &mut reasons);
     }
+    restless(timeline, &mut reasons);
     reasons
+}
+
+/// Leadership moved while nothing was broken: what follows cannot be told from what was under way.
+fn restless(timeline: &Timeline, reasons: &mut Vec<String>) {
+    let (from, to) = (timeline.started(), timeline.baseline_end());
+    let (mut leaders, mut without) = (BTreeSet::new(), BTreeSet::new());
+    for series in &timeline.series {
+        let inside = || told(series).filter(|(sent, done, _)| *sent >= from && *done < to);
+        match &series.stream.observation {
+            Observation::EtcdStatus { member } => {
+                for (.., told) in inside() {
+                    if let Observed::Member { leader, .. } = told {
+                        match leader {
+                            Some(leader) => drop(leaders.insert(leader.as_str())),
+                            None => drop(without.insert(member.as_str())),
+                        }
+                    }
+                }
+            }
+            Observation::Lease { name } => {
+                let holders: BTreeSet<&str> = inside()
+                    .filter_map(|(.., told)| match told {
+                        Observed::Lease { holder, .. } => Some(holder.as_str()),
+                        _ => None,
+                    })
+                    .collect();
+                if holders.len() > 1 {
+                    let all = holders.into_iter().collect::<Vec<_>>().join(", ");
+                    reasons.push(format!("the lease {name} changed its holder within the baseline: {all}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    if leaders.len() > 1 {
+        reasons.push("the raft leader changed within the baseline".into());
+    }
+    if !without.is_empty() {
+        let members = without.into_iter().collect::<Vec<_>>().join(", ");
+        reasons.push(format!("{members} knew no raft leader within the baseline"));
+    }
+}
+
+/// A node whose kube-proxy does not follow Services has no stream through the Service. Where a pattern says
+/// `*` the others stand for it, and the notes name it; one that means this very node has lost its subject.
+fn unrouted(timeline: &Timeline, reasons: &mut Vec<String>) {
+    let is_there = |name: &str| timeline.series.iter().any(|series| series.stream.name == name);
+    let targets = timeline.targets();
+    for node in &timeline.nodes {
+        let name = format!("workload/service/{node}");
+        if is_there(&name) || !is_there(&format!("workload/pod/{node}")) {
+            continue;
+        }
+        let needs = |pattern: &&crate::spec::Pattern| {
+            !pattern.0.ends_with("/*") && pattern.fits(&name, &targets, &timeline.nodes)
+        };
+        if let Some(pattern) = decisive_patterns(timeline).iter().find(needs) {
+            let pattern = &pattern.0;
+            reasons.push(format!(
+                "{node} did not route to the Service before anything was broken, and {pattern} needs it"
+            ));
+        }
+    }
 }
 
 /// Every fault has evidence, from every node that it hit.

@@ -3,6 +3,7 @@
 use crate::{
     event::{Event, FORMAT, Phase, Record},
     judge::Live,
+    repetition::repetitions,
     time::Offset,
     topology::Fingerprint,
     verdict::{ExperimentResult, Overhead, RunResult, Verdict},
@@ -21,7 +22,7 @@ pub enum RecordError {
     NoStart,
     /// It was written by another version.
     #[error(
-        "the record has format {found}, this version of recoup reads format {FORMAT}: use the version that wrote it ({recoup})"
+        "the record has format {found}, this version of recoup reads formats 1 to {FORMAT}: use the version that wrote it ({recoup})"
     )]
     Format {
         /// Its format.
@@ -43,7 +44,7 @@ pub fn run_result(records: &[Record]) -> Result<RunResult, RecordError> {
     let Event::RunStarted { format, run, recoup, started, seed, experiments: _ } = &first.event else {
         return Err(RecordError::NoStart);
     };
-    if *format != FORMAT {
+    if !(1..=FORMAT).contains(format) {
         return Err(RecordError::Format { found: *format, recoup: recoup.clone() });
     }
     let mut clusters: Vec<Fingerprint> = Vec::new();
@@ -72,10 +73,11 @@ pub fn run_result(records: &[Record]) -> Result<RunResult, RecordError> {
             Event::ExperimentFinished { .. } => experiments.extend(live.take().map(|open| open.result())),
             Event::ExperimentAborted { id, reason } => experiments.push(match live.take() {
                 Some(open) => open.result(),
-                None => bare(record.at, id, "", Verdict::Inconclusive, reason),
+                None => bare(record.at, id, next(&experiments, id), "", Verdict::Inconclusive, reason),
             }),
             Event::ExperimentSkipped { id, hypothesis, reason } => {
-                experiments.push(bare(record.at, id, hypothesis, Verdict::Skipped, reason));
+                let trial = next(&experiments, id);
+                experiments.push(bare(record.at, id, trial, hypothesis, Verdict::Skipped, reason));
             }
             Event::RunFinished { interrupted } => incomplete = *interrupted,
             _ => {}
@@ -94,6 +96,7 @@ pub fn run_result(records: &[Record]) -> Result<RunResult, RecordError> {
         seed: *seed,
         simulated,
         clusters,
+        repetitions: repetitions(&experiments),
         experiments,
         incomplete,
         overhead: overhead(records),
@@ -108,10 +111,23 @@ fn cut(open: &Live) -> ExperimentResult {
     result
 }
 
+/// The number of an experiment's next trial: what was left out tells none.
+fn next(experiments: &[ExperimentResult], id: &str) -> u32 {
+    experiments.iter().filter(|known| known.id == id).map(|known| known.trial).max().unwrap_or(0) + 1
+}
+
 /// An experiment of which nothing was observed.
-fn bare(at: Offset, id: &str, hypothesis: &str, verdict: Verdict, reason: &str) -> ExperimentResult {
+fn bare(
+    at: Offset,
+    id: &str,
+    trial: u32,
+    hypothesis: &str,
+    verdict: Verdict,
+    reason: &str,
+) -> ExperimentResult {
     ExperimentResult {
         id: id.to_owned(),
+        trial,
         hypothesis: hypothesis.to_owned(),
         verdict,
         reasons: vec![reason.to_owned()],
@@ -121,6 +137,7 @@ fn bare(at: Offset, id: &str, hypothesis: &str, verdict: Verdict, reason: &str) 
         bands: Vec::new(),
         intervals: Vec::new(),
         assertions: Vec::new(),
+        oracles: Vec::new(),
         streams: Vec::new(),
         states: Vec::new(),
         notes: Vec::new(),

@@ -88,17 +88,20 @@ pub(crate) fn leader_before<'t>(count: usize, words: &[Word<'t>], fault: Moment)
         .copied()
 }
 
+/// A later term's leader, whoever it is: a member that is back within an election timeout may win again.
 pub(crate) fn new_leader(timeline: &Timeline, fault: Moment) -> Found {
     let (count, words) = words(timeline);
-    let Some(before) = leader_before(count, &words, fault) else {
+    if leader_before(count, &words, fault).is_none() {
         return Found::Unknown("no raft leader was seen before the fault".into());
-    };
-    let mut follows: Vec<Option<&str>> = vec![None; count];
+    }
+    let told_before = words.iter().filter(|word| word.done <= fault.low);
+    let before = told_before.filter_map(|word| word.answer.map(|(_, term)| term)).max().unwrap_or_default();
+    let mut follows: Vec<Option<(&str, u64)>> = vec![None; count];
     // Until when each member is known not to have followed a new leader.
     let mut not_yet = vec![fault.low; count];
     for word in words.iter().filter(|word| word.done > fault.low) {
-        follows[word.member] = word.answer.and_then(|(leader, _)| leader);
-        match follows[word.member].filter(|leader| *leader != before) {
+        follows[word.member] = word.answer.and_then(|(leader, term)| Some((leader?, term)));
+        match follows[word.member].filter(|(_, term)| *term > before) {
             Some(leader)
                 if follows.iter().flatten().filter(|other| **other == leader).count() * 2 > count =>
             {

@@ -53,6 +53,10 @@ pub(crate) fn of_nodes(probes: &ProbeSpecs, nodes: &[Node], unrouted: &[String])
         all.push(Stream::new(Observation::Nodes, rate));
         all.push(Stream::new(Observation::Pods, rate));
     }
+    if let Some(rate) = probes.node_leases() {
+        let leases = nodes.iter().map(|node| Observation::NodeLease { node: node.name.clone() });
+        all.extend(leases.map(|lease| Stream::new(lease, rate)));
+    }
     if let Some(rate) = probes.workload() {
         for from in &workers {
             all.push(Stream::new(Observation::Workload { from: from.clone(), to: Route::Pod }, rate));
@@ -100,6 +104,7 @@ mod tests {
     fn every_point_of_view_is_there_once() {
         let mut all = names(&ProbeSpecs::default(), &[]);
         assert!(all.contains(&"api/write/lb/reused".into()) && all.contains(&"api/read/cp1/new".into()));
+        assert!(all.contains(&"nodelease/cp1".into()) && all.contains(&"nodelease/w2".into()));
         assert!(!all.contains(&"converge".into()), "off by default");
         let count = all.len();
         all.sort();

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     action::{NodeAction, ProcessId, ProcessState},
-    event::{Event, Phase, Record, Sample, Stage},
+    event::{Act, Event, Phase, Record, Sample, Stage, WatchNews},
     observation::{Failure, FailureClass, Observed},
     plan::{Plan, Stream},
+    residue,
     spec::{Pattern, Step},
-    time::Offset,
+    time::{Offset, Span},
     topology::{Fingerprint, NodeRole},
 };
 
@@ -192,6 +193,14 @@ pub struct Timeline {
     pub notes: Vec<String>,
     /// Acknowledged writes as they were found.
     pub read_backs: Vec<ReadBack>,
+    /// What each watcher was told, by the API server that it goes through.
+    pub watched: BTreeMap<String, Vec<(Offset, WatchNews)>>,
+    /// What instances of lease-holding components wrote, and why that may not be all.
+    pub acted: Option<(Vec<Act>, Option<Failure>)>,
+    /// By Lease: how long after a thaw its old holder may go on, where the record says it.
+    pub grace: BTreeMap<String, Span>,
+    /// What was found on the nodes, before and after.
+    pub surveys: residue::ByNode,
     /// Why the harness broke it off.
     pub aborted: Option<String>,
     /// The first record, and the last thing that is known.
@@ -213,6 +222,10 @@ impl Timeline {
             after: None,
             notes: Vec::new(),
             read_backs: Vec::new(),
+            watched: BTreeMap::new(),
+            acted: None,
+            grace: BTreeMap::new(),
+            surveys: residue::ByNode::new(),
             aborted: None,
             span: (Offset(u64::MAX), Offset(0)),
         }
@@ -237,12 +250,20 @@ impl Timeline {
             Event::Health { stage: Stage::After, problems } => self.after = Some(problems.clone()),
             Event::Precondition { finding, remedy } => self.notes.push(format!("{finding}: {remedy}")),
             Event::Note { message } => self.notes.push(message.clone()),
+            Event::Surveyed { stage, node, lines } => residue::push(&mut self.surveys, *stage, node, lines),
             Event::ExperimentAborted { reason, .. } => self.aborted = Some(reason.clone()),
             Event::WritesReadBack { through, found, failure } => self.read_backs.push(ReadBack {
                 through: through.clone(),
                 found: found.clone(),
                 failure: failure.clone(),
             }),
+            Event::Watched { through, news } => {
+                self.watched.entry(through.clone()).or_default().push((record.at, news.clone()));
+            }
+            Event::Acted { acts, grace, failure } => {
+                self.acted = Some((acts.clone(), failure.clone()));
+                self.grace.clone_from(grace);
+            }
             other => self.push_step(record.at, other),
         }
     }
@@ -258,7 +279,10 @@ impl Timeline {
             Event::Injected { step, node, action, began, ended, report } => {
                 let looks = matches!(
                     action,
-                    NodeAction::Inspect { .. } | NodeAction::DropCount { .. } | NodeAction::InspectNode
+                    NodeAction::Inspect { .. }
+                        | NodeAction::DropCount { .. }
+                        | NodeAction::InspectNode
+                        | NodeAction::Survey
                 );
                 if !looks {
                     self.steps.entry(*step).or_default().injected.push(Injection {

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    spec::{Milestone, Since},
+    predict::Prediction,
+    repetition::Repetition,
+    spec::{Milestone, Since, Within},
     time::{Offset, Span},
 };
 
@@ -88,6 +90,9 @@ pub struct Interval {
     pub milestone: Milestone,
     /// The run's offset from which it is counted.
     pub from: Offset,
+    /// In which interval it had to come by the cluster's settings, where there is a formula.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<Prediction>,
     /// How long it took.
     pub measure: Measure,
     /// Against its budget; Pass where it has none and was measured.
@@ -101,6 +106,16 @@ impl Interval {
     #[must_use]
     pub fn since(&self) -> Since {
         self.milestone.since
+    }
+
+    /// The latest allowed: the budget that was given, or the predicted interval's end.
+    #[must_use]
+    pub fn budget(&self) -> Option<Span> {
+        match self.milestone.within? {
+            Within::Span(span) => Some(span),
+            Within::Predicted => self.prediction.as_ref().map(|prediction| prediction.high),
+            Within::Unlimited => None,
+        }
     }
 }
 
@@ -136,6 +151,32 @@ pub struct Outage {
     pub failed: u64,
     /// Why, with how often: most frequent first.
     pub reasons: Vec<(String, u64)>,
+    /// The best estimate of the true start, between `start_low` and `start_high`; see [`crate::outage`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likely_start: Option<Offset>,
+    /// The best estimate of the true end, between `end_low` and `to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likely_end: Option<Offset>,
+}
+
+impl Outage {
+    /// When it most likely began.
+    #[must_use]
+    pub fn start(&self) -> Offset {
+        self.likely_start.unwrap_or(self.from)
+    }
+
+    /// When it most likely ended; none while it lasted.
+    #[must_use]
+    pub fn end(&self) -> Option<Offset> {
+        self.to.map(|to| self.likely_end.unwrap_or(to))
+    }
+
+    /// How long it most likely lasted; until `now` where it did not end.
+    #[must_use]
+    pub fn length(&self, now: Offset) -> std::time::Duration {
+        self.end().unwrap_or(now).since(self.start())
+    }
 }
 
 /// A stream's summary.
@@ -208,6 +249,9 @@ pub struct Band {
 pub struct ExperimentResult {
     /// The experiment's id.
     pub id: String,
+    /// Which repetition it is, from 1.
+    #[serde(default = "first")]
+    pub trial: u32,
     /// What was believed.
     pub hypothesis: String,
     /// What it came to.
@@ -226,6 +270,10 @@ pub struct ExperimentResult {
     pub intervals: Vec<Interval>,
     /// The other conditions.
     pub assertions: Vec<Checked>,
+    /// What must hold in every experiment, whatever its times say: no acknowledged write lost, no watcher that
+    /// missed a change, no two lease holders acting at once.
+    #[serde(default)]
+    pub oracles: Vec<Checked>,
     /// Every point of view.
     pub streams: Vec<StreamResult>,
     /// What the cluster said of itself over time: raft leader, lease holders, nodes' Ready conditions.
@@ -234,8 +282,12 @@ pub struct ExperimentResult {
     pub notes: Vec<String>,
 }
 
+fn first() -> u32 {
+    1
+}
+
 /// `results.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunResult {
     /// [`crate::event::FORMAT`].
@@ -254,6 +306,9 @@ pub struct RunResult {
     pub clusters: Vec<crate::topology::Fingerprint>,
     /// The experiments, in order.
     pub experiments: Vec<ExperimentResult>,
+    /// What experiments of more than one trial came to together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repetitions: Vec<Repetition>,
     /// It was interrupted or the record is cut.
     pub incomplete: bool,
     /// What the harness itself used.

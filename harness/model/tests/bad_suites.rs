@@ -67,6 +67,7 @@ cases! {
     unknown_lease: [("newLeader", "{newHolder: kube-schedular}")];
     no_such_stream: [("api/write/lb/reused", "api/writes/lb/reused")];
     probe_is_off: [("api/write/lb/reused", "converge")];
+    no_formula: [("newLeader, within: 5s", "{fails: api/cached/*/reused}, within: predicted")];
     at_least_above_within: [("within: 5s", "atLeast: 6s, within: 5s")];
     baseline_too_short: [("  profile: ha\n", "  profile: ha\n  baseline: 2s\n")];
     share_out_of_range: [("gap: {of: api/write/lb/reused, max: 3s}", "fails: {of: etcd/put/*, share: 1.5}")];

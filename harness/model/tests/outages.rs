@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use recoup_model::{
     event::Sample,
     observation::{Failure, FailureClass, Observation, Observed},
-    outage::{outages, resolution},
+    outage::{outages, outages_beyond, resolution},
     plan::Stream,
     spec::Rate,
     time::{Offset, Span},
@@ -83,6 +83,9 @@ proptest! {
         let series = series(samples, None);
         let measured = outages(&series.attempts);
         for outage in &measured {
+            // What is most likely is possible.
+            prop_assert!((outage.start_low..=outage.start_high).contains(&outage.start()), "{outage:?}");
+            prop_assert!(outage.end().is_none_or(|end| end >= outage.end_low && outage.to >= Some(end)), "{outage:?}");
             let starts = truths.iter().any(|t| (outage.start_low.0..=outage.start_high.0).contains(&t.from));
             prop_assert!(starts, "no outage began within {outage:?} of {truths:?}");
             if let Some(to) = outage.to {
@@ -145,4 +148,78 @@ fn a_good_answer_that_says_nothing_new_repeats_the_last_one() {
     same.told = None;
     let series = series(vec![news, sample(50, 55, Some(FailureClass::Reset)), same], None);
     assert_eq!(series.attempts[2].told(), Some(&Observed::Served { pod: "a".into() }));
+}
+
+/// Attempts every 10 ms that take 1 ms where nothing is wrong, asked until 300 ms; an answer after 10 ms is slow.
+fn probed(mut answer: impl FnMut(u64) -> (u64, Option<FailureClass>)) -> Series {
+    let samples = (0..30).map(|n| {
+        let sent = n * 10_000;
+        let (done, failure) = answer(sent);
+        sample(sent, done, failure)
+    });
+    series(samples.collect(), Some(Span::millis(10)))
+}
+
+/// The only outage: most likely start, end, and what bounds both.
+fn only(series: &Series) -> (u64, u64, [u64; 4]) {
+    let found = outages(&series.attempts);
+    let [o] = found.as_slice() else { panic!("{found:?}") };
+    let (end, to) = (o.end().unwrap_or_default(), o.to.unwrap_or_default());
+    (o.start().0, end.0, [o.start_low.0, o.start_high.0, o.end_low.0, to.0])
+}
+
+#[test]
+fn a_hang_shorter_than_the_deadline_ends_with_the_answers_that_it_held_up() {
+    // From 104 to 143 ms: what was sent meanwhile is answered then, the last of it in time.
+    let hang =
+        probed(
+            |sent| if (104_000..143_000).contains(&sent) { (144_000, None) } else { (sent + 1_000, None) },
+        );
+    // Between 101 and 111 ms, without a bias to either side.
+    assert_eq!(only(&hang), (106_000, 143_000, [100_000, 144_000, 130_000, 144_000]));
+}
+
+#[test]
+fn refusals_began_and_ended_in_the_middle_between_good_and_bad() {
+    let refused = |sent| (sent + 200, Some(FailureClass::Refused));
+    let down =
+        probed(|sent| if (104_000..143_000).contains(&sent) { refused(sent) } else { (sent + 1_000, None) });
+    let (start, end, _) = only(&down);
+    // Good at 101 ms, refused at 110.2; refused at 140.2, met well at 150.
+    assert_eq!((start, end), (105_600, 145_100));
+}
+
+#[test]
+fn a_late_answer_that_others_overtook_does_not_end_an_outage() {
+    // Each request of 104 to 143 ms is answered 30 ms late; the one of 150 ms long before the one of 140.
+    let late = probed(|sent| (sent + if (104_000..143_000).contains(&sent) { 30_000 } else { 1_000 }, None));
+    let (start, end, bounds) = only(&late);
+    assert_eq!((start, end), (106_000, 146_000));
+    assert_eq!(bounds, [100_000, 140_000, 140_000, 151_000]);
+}
+
+#[test]
+fn the_first_attempt_on_a_new_connection_does_not_make_an_outage_longer() {
+    let refused = |sent| (sent + 200, Some(FailureClass::Refused));
+    let down = probed(|sent| match sent {
+        100_000..=140_000 => refused(sent),
+        150_000 => (sent + 8_000, None),
+        _ => (sent + 1_000, None),
+    });
+    assert_eq!(only(&down).1, 145_100);
+}
+
+#[test]
+fn an_answer_later_than_what_is_allowed_is_an_outage_even_where_no_answer_is_slow() {
+    let held = series(
+        vec![sample(0, 5, None), sample(100_000, 800_000, None), sample(200_000, 800_100, None)],
+        None,
+    );
+    assert_eq!(outages(&held.attempts), []);
+    assert_eq!(outages_beyond(&held.attempts, std::time::Duration::from_millis(900)), []);
+    let found = outages_beyond(&held.attempts, std::time::Duration::from_millis(500));
+    assert_eq!(
+        found.iter().map(|o| (o.from, o.to)).collect::<Vec<_>>(),
+        [(Offset(100_000), Some(Offset(800_100)))]
+    );
 }

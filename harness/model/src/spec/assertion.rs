@@ -1,7 +1,9 @@
 //! What is measured and what decides: named milestones with budgets, and assertions.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::time::Span;
 
@@ -44,12 +46,75 @@ pub struct Milestone {
     /// From when it is counted.
     #[serde(default)]
     pub since: Since,
-    /// The budget: later than this fails the experiment.
+    /// The budget: later than this fails the experiment. Left out, it is `predicted` where the milestone has a
+    /// formula, and `none` otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<Span>,
+    pub within: Option<Within>,
     /// Sooner than this fails it too: something was not what it seemed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<Span>,
+}
+
+impl Milestone {
+    /// It has a budget; one without informs and does not decide.
+    #[must_use]
+    pub fn decides(&self) -> bool {
+        matches!(self.within, Some(Within::Predicted | Within::Span(_))) || self.at_least.is_some()
+    }
+}
+
+/// The budget of a milestone, as it is written: `predicted`, `none`, or a duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Within {
+    /// In the interval that follows from the cluster's own settings: later fails, sooner is inconclusive.
+    Predicted,
+    /// No budget: for information only.
+    Unlimited,
+    /// Within that time.
+    Span(Span),
+}
+
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Within::Predicted => f.write_str("predicted"),
+            Within::Unlimited => f.write_str("none"),
+            Within::Span(span) => span.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Within {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Within {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Within, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "predicted" => Ok(Within::Predicted),
+            "none" => Ok(Within::Unlimited),
+            span => span
+                .parse()
+                .map(Within::Span)
+                .map_err(|error: String| D::Error::custom(format!("{error}; or write predicted, or none"))),
+        }
+    }
+}
+
+impl JsonSchema for Within {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Within".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A milestone's budget: a duration; `predicted`, the interval that follows from the cluster's own settings; or `none`, for information only.",
+            "anyOf": [{"enum": ["predicted", "none"]}, generator.subschema_for::<Span>()]
+        })
+    }
 }
 
 /// The start of an interval.
@@ -75,8 +140,8 @@ pub enum When {
     Stable(Pattern),
     /// The named Lease has another holder than before the fault.
     NewHolder(String),
-    /// A majority of the members follows a leader, and it is not the one from before the fault's injection;
-    /// where the old leader was never lost, this never comes.
+    /// A majority of the members follows a leader of a later term than before the fault's injection: another member,
+    /// or the old leader, which may win again where it is back soon. Where it was never lost, this never comes.
     NewLeader,
     /// No member that answers knows a leader.
     NoLeader,

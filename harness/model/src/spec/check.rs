@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::{
-    Assertion, ExperimentSpec, Milestone, Pattern, ProbeSpecs, RateSpec, Step, Target, Variant, When,
+    Assertion, ExperimentSpec, Milestone, Pattern, ProbeSpecs, RateSpec, Step, Target, Variant, When, Within,
     load::merged,
 };
 use crate::{
@@ -45,12 +45,13 @@ pub(super) fn name(name: &str, path: &str, found: &mut Findings<'_>) {
 /// Rates are above zero, and the baseline holds enough samples.
 pub(super) fn probes(spec: &ExperimentSpec, found: &mut Findings<'_>) {
     let probes = &spec.probes;
-    let rates: [(&str, &RateSpec, Option<super::Rate>); 9] = [
+    let rates: [(&str, &RateSpec, Option<super::Rate>); 10] = [
         ("api", &probes.api, probes.api()),
         ("newConnections", &probes.new_connections, probes.new_connections()),
         ("etcd", &probes.etcd, probes.etcd()),
         ("leases", &probes.leases, probes.leases()),
         ("nodes", &probes.nodes, probes.nodes()),
+        ("nodeLeases", &probes.node_leases, probes.node_leases()),
         ("workload", &probes.workload, probes.workload()),
         ("health", &probes.health, probes.health()),
         ("convergence", &probes.convergence, probes.convergence()),
@@ -190,7 +191,7 @@ fn milestone(one: &Milestone, spec: &ExperimentSpec, variant: &Variant, at: &str
     if one.name.trim().is_empty() {
         found.add(format!("{at}.name"), "must not be empty");
     }
-    if let (Some(least), Some(within)) = (one.at_least, one.within)
+    if let (Some(least), Some(Within::Span(within))) = (one.at_least, one.within)
         && least > within
     {
         found.add(format!("{at}.atLeast"), format!("{least} is longer than `within`, {within}"));
@@ -244,7 +245,7 @@ fn ends_process(step: &Step) -> bool {
     matches!(step, Step::Signal(fault) if fault.signal != Signal::Stop)
 }
 
-fn known_lease(lease: &str, at: &str, found: &mut Findings<'_>) {
+pub(super) fn known_lease(lease: &str, at: &str, found: &mut Findings<'_>) {
     if !LEASES.contains(&lease) {
         found.add(at, format!("there is no lease {lease:?}; {}", choices(lease, &LEASES)));
     }
@@ -273,6 +274,7 @@ fn matches_something(pattern: &Pattern, spec: &ExperimentSpec, at: &str, found: 
         etcd: yes(p.etcd),
         leases: yes(p.leases),
         nodes: yes(p.nodes),
+        node_leases: yes(p.node_leases),
         workload: yes(p.workload),
         health: yes(p.health),
         convergence: yes(p.convergence),

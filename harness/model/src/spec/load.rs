@@ -1,11 +1,15 @@
 //! From a suite file's text to plans: one per variant, with every problem told at once.
 
+use std::collections::BTreeMap;
+
 use super::{
-    API_VERSION, Assertion, ExperimentFile, Milestone, Pattern, ProbeSpecs, Step, Variant, WorkloadSpec,
-    check,
+    API_VERSION, Assertion, ExperimentFile, Milestone, Pattern, ProbeSpecs, Step, Variant, Within,
+    WorkloadSpec, check,
 };
 use crate::{
+    configuration::Configuration,
     plan::Plan,
+    predict,
     yaml::{self, Places, Problem, SuiteError},
 };
 
@@ -33,6 +37,7 @@ pub fn load(file: &str, text: &str, profiles: &[&str]) -> Result<Vec<Plan>, Suit
             found.add(format!("{at}.name"), format!("there are two variants of the name {:?}", variant.name));
         }
         check::variant(spec, variant, &at, &mut found);
+        predicted(&read, v, &mut found);
     }
     SuiteError::check(found.into_problems())?;
     Ok(spec.variants.iter().map(|variant| plan(&read, variant)).collect())
@@ -103,6 +108,39 @@ fn head(read: &ExperimentFile, profiles: &[&str], found: &mut check::Findings<'_
     }
 }
 
+/// `within: predicted` needs a formula.
+fn predicted(read: &ExperimentFile, v: usize, found: &mut check::Findings<'_>) {
+    let Some(variant) = read.spec.variants.get(v) else { return };
+    let plan = plan(read, variant);
+    let own = |name: &str| variant.milestones.iter().any(|milestone| milestone.name == name);
+    let common = read.spec.milestones.iter().enumerate().filter(|(_, milestone)| !own(&milestone.name));
+    let common = common.map(|(n, milestone)| (format!("spec.milestones[{n}]"), milestone));
+    let own = variant.milestones.iter().enumerate();
+    let own = own.map(|(n, milestone)| (format!("spec.variants[{v}].milestones[{n}]"), milestone));
+    for (at, milestone) in common.chain(own) {
+        if milestone.within == Some(Within::Predicted) && !predict::has_formula(&plan, milestone) {
+            let message = format!(
+                "there is no formula for this milestone in the variant {:?}: write a duration, or none",
+                variant.name
+            );
+            found.add(format!("{at}.within"), message);
+        }
+    }
+}
+
+/// A budget that is left out is predicted where that can be done on a cluster of usual settings.
+fn with_budgets(mut plan: Plan) -> Plan {
+    let usual = predict::predict(&plan, &Configuration::documented(predict::USUAL, 3));
+    for milestone in &mut plan.milestones {
+        milestone.within = match milestone.within {
+            None if usual.contains_key(&milestone.name) => Some(Within::Predicted),
+            None | Some(Within::Unlimited) => None,
+            given => given,
+        };
+    }
+    plan
+}
+
 /// One variant with what it shares with the others.
 fn plan(read: &ExperimentFile, variant: &Variant) -> Plan {
     let spec = &read.spec;
@@ -110,7 +148,9 @@ fn plan(read: &ExperimentFile, variant: &Variant) -> Plan {
         (1, "default") => read.metadata.name.clone(),
         _ => format!("{}/{}", read.metadata.name, variant.name),
     };
-    Plan {
+    with_budgets(Plan {
+        trial: 1,
+        predictions: BTreeMap::new(),
         id,
         hypothesis: spec.hypothesis.trim().to_owned(),
         smoke: variant.smoke,
@@ -124,7 +164,7 @@ fn plan(read: &ExperimentFile, variant: &Variant) -> Plan {
         milestones: merged(&spec.milestones, &variant.milestones),
         assertions: spec.assertions.iter().chain(&variant.assertions).cloned().collect(),
         streams: Vec::new(),
-    }
+    })
 }
 
 /// The common milestones, each replaced by the variant's own of the same name, then the variant's others.

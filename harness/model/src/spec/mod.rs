@@ -3,13 +3,16 @@
 mod assertion;
 mod builtin;
 mod check;
+pub mod control;
+mod control_load;
 mod fault;
 mod load;
 mod needs;
 mod probes;
 
-pub use assertion::{Assertion, ComesBack, Gap, Milestone, Nothing, Pattern, Share, Since, When};
+pub use assertion::{Assertion, ComesBack, Gap, Milestone, Nothing, Pattern, Share, Since, When, Within};
 pub use builtin::{SUITES, builtin};
+pub use control_load::{CONTROLS, controls, load_control};
 pub use fault::{
     DeletePods, DropFault, KillContainer, PauseFault, Peers, SignalFault, StaticPodFault, Step, Target,
     UnitFault,

@@ -42,6 +42,9 @@ pub struct ProbeSpecs {
     /// Node conditions, and the workload's pods.
     #[serde(default)]
     pub nodes: RateSpec,
+    /// The revision of each node's own Lease, asked of the etcd members in turn: whether its kubelet renews it.
+    #[serde(default)]
+    pub node_leases: RateSpec,
     /// The workload's answer from each worker: its pod there, and through the Service.
     #[serde(default)]
     pub workload: RateSpec,
@@ -108,6 +111,12 @@ impl ProbeSpecs {
     #[must_use]
     pub fn nodes(&self) -> Option<Rate> {
         self.nodes.or(true, Span::millis(500), Span::seconds(2), None)
+    }
+
+    /// Node leases: every second, 1 s each. A kubelet renews its own every 10 s.
+    #[must_use]
+    pub fn node_leases(&self) -> Option<Rate> {
+        self.node_leases.or(true, Span::seconds(1), Span::seconds(1), None)
     }
 
     /// The workload: every 100 ms, 1 s each.

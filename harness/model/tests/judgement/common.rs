@@ -48,6 +48,8 @@ type Answer = Box<dyn Fn(&Stream, u64, f64) -> Result<Observed, FailureClass>>;
 pub struct Story {
     pub plan: Plan,
     pub target: String,
+    /// Other nodes that are hit at the same time.
+    pub also: Vec<String>,
     /// What a stream is told by attempt number and second; where it is none, all is well.
     pub told: Vec<(String, Answer)>,
     /// Records besides.
@@ -74,6 +76,7 @@ impl Story {
         Story {
             plan: plan(step, lines).resolved(&cluster(), &[]),
             target: target.into(),
+            also: Vec::new(),
             told: Vec::new(),
             more: Vec::new(),
             effective: true,
@@ -113,27 +116,37 @@ impl Story {
         ];
         let action = NodeAction::Signal { process: Process::Etcd, signal: Signal::Kill, only: None };
         for (n, step) in (1..).zip(&self.plan.steps).filter(|(_, step)| step.is_fault()) {
-            let targets = vec![self.target.clone()];
+            let targets = self.targets();
             let (key, description) = (step.key().to_owned(), "a fault".to_owned());
             all.push((FAULT, Event::StepStarted { step: n, key, targets, description }));
             let report = ActionReport { processes: vec![process(7)], ..ActionReport::default() };
-            let node = self.target.clone();
-            let (began, ended) = (at(FAULT), at(FAULT + 0.1));
-            all.push((
-                FAULT + 0.1,
-                Event::Injected { step: n, node: node.clone(), action: action.clone(), began, ended, report },
-            ));
-            if self.evidence {
-                let (check, seen) = ("process 7 is gone".to_owned(), String::new());
-                let evidence =
-                    Event::Evidence { step: n, node: node.clone(), check, effective: self.effective, seen };
-                all.push((FAULT + 0.2, evidence));
-            }
-            if let (Some(undo), true) =
-                (self.undo, matches!(step, Step::Signal(_) | Step::Unit(_) | Step::StaticPod(_)))
-            {
-                let (began, ended) = (at(undo - 0.1), at(undo));
-                all.push((undo, Event::Undone { step: n, node, action: action.clone(), began, ended }));
+            for node in self.targets() {
+                let (began, ended) = (at(FAULT), at(FAULT + 0.1));
+                let (report, action) = (report.clone(), action.clone());
+                let injected = Event::Injected {
+                    step: n,
+                    node: node.clone(),
+                    action: action.clone(),
+                    began,
+                    ended,
+                    report,
+                };
+                all.push((FAULT + 0.1, injected));
+                if self.evidence {
+                    let (check, seen) = ("process 7 is gone".to_owned(), String::new());
+                    let evidence = Event::Evidence {
+                        step: n,
+                        node: node.clone(),
+                        check,
+                        effective: self.effective,
+                        seen,
+                    };
+                    all.push((FAULT + 0.2, evidence));
+                }
+                if let (Some(undo), true) = (self.undo, step.hold().is_some()) {
+                    let (began, ended) = (at(undo - 0.1), at(undo));
+                    all.push((undo, Event::Undone { step: n, node, action, began, ended }));
+                }
             }
         }
         let mut records: Vec<Record> =
@@ -144,7 +157,8 @@ impl Story {
             let mut n = 0_u64;
             let mut t = 0.001;
             while t < self.ends {
-                let told = answer.map_or_else(|| Ok(well(stream, n)), |(_, answer)| answer(stream, n, t));
+                let told =
+                    answer.map_or_else(|| self.usual(stream, n, t), |(_, answer)| answer(stream, n, t));
                 let done = t + 0.005;
                 let sample = Sample {
                     stream: index,
@@ -164,6 +178,41 @@ impl Story {
         records
     }
 
+    fn targets(&self) -> Vec<String> {
+        std::iter::once(&self.target).chain(&self.also).cloned().collect()
+    }
+
+    /// What a stream is told where no story is told of it: what the step silences is silent while it holds.
+    pub fn usual(&self, stream: &Stream, n: u64, t: f64) -> Result<Observed, FailureClass> {
+        let held = self.undo.is_some_and(|undo| (FAULT..undo - 0.1).contains(&t));
+        let process = |step: &Step| match step {
+            Step::Signal(fault) if fault.signal == Signal::Stop => vec![fault.process],
+            Step::StaticPod(fault) => vec![fault.pod.process()],
+            Step::Unit(fault) => vec![fault.unit.process()],
+            Step::Pause(_) => vec![Process::Etcd, Process::KubeApiserver, Process::Kubelet],
+            _ => Vec::new(),
+        };
+        let silenced = |step: &Step| {
+            let mut hit = process(step)
+                .into_iter()
+                .flat_map(|process| self.targets().into_iter().map(move |t| (process, t)));
+            hit.clone().any(|(process, node)| silent(process, &node, stream))
+                || (self.also.len() == 1
+                    && matches!(
+                        stream.observation,
+                        Observation::EtcdPut { .. } | Observation::ApiWrite { .. }
+                    )
+                    && hit.any(|(process, _)| process == Process::Etcd))
+        };
+        if held && self.plan.steps.iter().any(silenced) {
+            return match stream.observation {
+                Observation::NodeLease { .. } => Ok(Observed::Renewed { revision: renewed(FAULT) }),
+                _ => Err(FailureClass::Timeout),
+            };
+        }
+        Ok(well(stream, n))
+    }
+
     pub fn judged(&self) -> ExperimentResult {
         recoup_model::judge(&self.plan, &cluster(), &self.records())
     }
@@ -172,13 +221,17 @@ impl Story {
     pub fn read_back(mut self, lose: impl Fn(&str, u64) -> bool) -> Story {
         let mut found: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
         for record in self.records() {
-            let Event::Sample(Sample { stream, told: Some(Observed::Acknowledged { number }), .. }) =
+            let Event::Sample(Sample { stream, told: Some(Observed::Acknowledged { number, .. }), .. }) =
                 record.event
             else {
                 continue;
             };
             let stream = &self.plan.streams[stream as usize];
-            let slot = if stream.name.starts_with("api/") { number % 1024 } else { number };
+            let slot = if stream.name.starts_with("api/") {
+                number % recoup_model::observation::SLOTS
+            } else {
+                number
+            };
             if !lose(&stream.name, number) {
                 found.entry(stream.name.clone()).or_default().insert(slot, number);
             }
@@ -197,6 +250,25 @@ impl Story {
     }
 }
 
+/// The loss of a process shows in that stream.
+fn silent(process: Process, node: &str, stream: &Stream) -> bool {
+    let parts: Vec<&str> = stream.name.split('/').collect();
+    match process {
+        Process::Etcd => matches!(parts[..], ["etcd", _, of] | ["api", _, of, _] if of == node),
+        Process::KubeApiserver => matches!(parts[..], ["api", _, of, _] if of == node),
+        Process::Kubelet => matches!(parts[..], ["health", "kubelet", of] | ["nodelease", of] if of == node),
+        Process::KubeProxy => matches!(parts[..], ["health", "kube-proxy", of] if of == node),
+        _ => false,
+    }
+}
+
+/// The revision of every node's Lease at a second: a renewal every 10 s.
+pub fn renewed(t: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small positive numbers")]
+    let renewals = ((t + 5.0) / 10.0) as u64;
+    1000 + renewals
+}
+
 pub fn process(pid: u32) -> ProcessState {
     ProcessState { id: ProcessId { pid, started: 1 }, state: 'S' }
 }
@@ -204,8 +276,12 @@ pub fn process(pid: u32) -> ProcessState {
 /// What a stream is told where nothing is wrong.
 pub fn well(stream: &Stream, n: u64) -> Observed {
     match &stream.observation {
-        Observation::ApiWrite { .. } | Observation::EtcdPut { .. } => Observed::Acknowledged { number: n },
+        Observation::ApiWrite { .. } | Observation::EtcdPut { .. } => {
+            Observed::Acknowledged { number: n, revision: None }
+        }
         Observation::EtcdStatus { member } => member_told(member, Some("cp1"), 2, n),
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        Observation::NodeLease { .. } => Observed::Renewed { revision: renewed(n as f64) },
         Observation::Lease { .. } => Observed::Lease { holder: "cp1_a".into(), renewed: n.to_string() },
         Observation::Nodes => nodes(&[]),
         Observation::Pods => Observed::Pods(vec![pod("p1", "w1"), pod("p2", "w2")]),

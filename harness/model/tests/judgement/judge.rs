@@ -5,6 +5,8 @@ use recoup_model::{
     Live,
     event::{Event, Record},
     observation::{Failure, FailureClass, Observed},
+    predict::Prediction,
+    spec::Within,
     time::{Offset, Span},
     verdict::{ExperimentResult, Measure, Verdict},
 };
@@ -218,6 +220,21 @@ fn election(lines: &str, elected: f64) -> Story {
 }
 
 #[test]
+fn an_old_leader_that_is_back_within_an_election_timeout_may_win_again() {
+    let again = kill(&within("newLeader")).told("etcd/status", |stream, n, t| {
+        let member = stream.name.rsplit('/').next().unwrap_or_default().to_owned();
+        match t {
+            t if t < FAULT => Ok(member_told(&member, Some("cp1"), 2, n)),
+            t if member == "cp1" && t < FAULT + 0.8 => Err(FailureClass::Refused),
+            // Its followers go on naming it until they vote.
+            t if t < FAULT + 1.4 => Ok(member_told(&member, Some("cp1"), 2, n)),
+            _ => Ok(member_told(&member, Some("cp1"), 3, n)),
+        }
+    });
+    assert_bounds(&again.judged(), 1.4, 0.4);
+}
+
+#[test]
 fn an_election_is_told_by_the_majority() {
     assert_bounds(&election(&within("newLeader"), 2.0).judged(), 2.0, 0.4);
     assert_bounds(&election(&within("noLeader"), 2.0).judged(), 0.0, 0.4);
@@ -406,4 +423,60 @@ fn a_baseline_that_was_not_quiet_begins_again_and_the_last_one_counts() {
     story.more.push(Record { at: at(2.5), event: Event::PhaseStarted { phase } });
     assert_eq!(unquiet(&story), Vec::<String>::new());
     assert_eq!(story.judged().verdict, Verdict::Pass);
+}
+
+/// The lease's takeover held against a prediction of 4 s to 8 s.
+fn predicted(from: f64) -> ExperimentResult {
+    let mut story = lease(from);
+    story.plan.milestones =
+        crate::common::plan(LEASE_KILL, "  milestones:\n    - {name: m, when: {newHolder: kube-scheduler}}")
+            .milestones;
+    assert_eq!(story.plan.milestones[0].within, Some(Within::Predicted), "it has a formula");
+    let prediction = Prediction { low: Span::seconds(4), high: Span::seconds(8), arithmetic: Vec::new() };
+    story.plan.predictions.insert("m".into(), prediction);
+    story.judged()
+}
+
+const LEASE_KILL: &str = "signal: {process: kube-scheduler, on: {leaseHolder: kube-scheduler}, signal: KILL}";
+
+#[test]
+fn inside_of_the_predicted_interval_passes_and_later_fails() {
+    let inside = predicted(6.0);
+    assert_eq!(inside.verdict, Verdict::Pass, "{:?}", inside.reasons);
+    assert_eq!(inside.intervals[0].budget(), Some(Span::seconds(8)));
+    let late = predicted(12.0);
+    assert_eq!(late.verdict, Verdict::Fail);
+    assert!(late.reasons[0].contains("predicted is 4s to 8s"), "{:?}", late.reasons);
+    assert_eq!(predicted(1000.0).verdict, Verdict::Fail, "it never came");
+}
+
+#[test]
+fn sooner_than_the_settings_allow_is_neither_pass_nor_fail() {
+    let soon = predicted(2.0);
+    assert_eq!(soon.verdict, Verdict::Inconclusive);
+    let reason = &soon.reasons[0];
+    assert!(reason.contains("sooner than the settings allow (4s to 8s)"), "{reason}");
+}
+
+#[test]
+fn a_figure_on_the_edge_of_a_prediction_is_too_close_to_tell() {
+    assert_eq!(predicted(8.1).verdict, Verdict::Inconclusive);
+    assert_eq!(predicted(3.95).verdict, Verdict::Pass, "the upper bound reaches into the interval");
+}
+
+#[test]
+fn a_predicted_budget_without_a_prediction_is_no_pass() {
+    let mut story = lease(6.0);
+    story.plan.milestones[0].within = Some(Within::Predicted);
+    let result = story.judged();
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(result.reasons[0].contains("no interval is predicted"), "{:?}", result.reasons);
+}
+
+#[test]
+fn an_explicit_budget_goes_before_a_prediction() {
+    let mut story = lease(2.0);
+    let prediction = Prediction { low: Span::seconds(4), high: Span::seconds(8), arithmetic: Vec::new() };
+    story.plan.predictions.insert("m".into(), prediction);
+    assert_eq!(story.judged().verdict, Verdict::Pass, "within 10 s, whatever is predicted");
 }

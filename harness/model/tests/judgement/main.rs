@@ -1,5 +1,8 @@
 //! The judgement of invented records.
 
 mod common;
+mod evidence;
 mod judge;
+mod oracles;
 mod run;
+mod watchers;

@@ -26,7 +26,11 @@ fn record(provider: ProviderKind) -> Vec<Record> {
         start(FORMAT),
         Record {
             at: at(0.0),
-            event: Event::ClusterReady { fingerprint: Box::new(fingerprint), created: true },
+            event: Event::ClusterReady {
+                fingerprint: Box::new(fingerprint),
+                created: true,
+                configuration: None,
+            },
         },
     ];
     all.extend(story.records());
