@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use recoup_model::{
     action::Capability,
+    configuration::Configuration,
+    event::WatchNews,
     observation::{Endpoint, Failure, Observation, Observed},
     spec::WorkloadSpec,
     topology::Fingerprint,
@@ -32,6 +34,24 @@ pub struct Fixture {
 
 /// Acknowledged writes as they are found afterwards: highest number by writing stream and slot.
 pub type ReadBack = BTreeMap<String, BTreeMap<u64, u64>>;
+
+/// Told what a watcher is told; must not block.
+pub type Tell<'a> = &'a (dyn Fn(WatchNews) + Send + Sync);
+
+/// A write of a lease-holding component's instance; see [`recoup_model::event::Act`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acted {
+    /// The component's Lease.
+    pub lease: String,
+    /// The node of the instance.
+    pub node: String,
+    /// How long before the answer's begin the API server got it.
+    pub ago: Duration,
+    /// As in `patch`.
+    pub verb: String,
+    /// As in `pods/binding default/web-1`.
+    pub object: String,
+}
 
 /// A cluster that exists.
 ///
@@ -75,6 +95,30 @@ pub trait Cluster: Nodes {
     /// # Errors
     /// The read's failure.
     async fn read_back_etcd(&self, member: &str) -> Result<ReadBack, Failure>;
+
+    /// The settings that recovery times follow from, read when it was connected to.
+    fn configuration(&self) -> &Configuration;
+
+    /// Follows the write probes' objects through one API server, from the revision given or from a list of its own,
+    /// until the watch ends; tells everything but [`WatchNews::Closed`]. Cancelled by dropping it.
+    ///
+    /// # Errors
+    /// Why it ended, where the server did not end it in order.
+    async fn watch(&self, through: &Endpoint, after: Option<u64>, tell: Tell<'_>) -> Result<(), Failure>;
+
+    /// What instances of lease-holding components wrote through any API server, leader election left out, from the
+    /// API servers' own logs on the nodes; in the order in which it came.
+    ///
+    /// # Errors
+    /// Where the logs cannot be read, or there are none ([`Capability::AuditLog`]).
+    async fn acts(&self, last: Duration) -> Result<Vec<Acted>, Failure>;
+
+    /// Nodes on which a container of a static pod, of kube-proxy or of the workload has ended within the last ten
+    /// minutes and since their kubelet began, with that in words: the kubelet there would delay its next restart.
+    ///
+    /// # Errors
+    /// Where nobody answers.
+    async fn in_backoff(&self) -> Result<Vec<(String, String)>, Failure>;
 
     /// Everything that is wrong with the cluster now: nodes not ready, members without leader, leases not
     /// renewed within their duration, API servers not ready. Empty where it is healthy.
@@ -129,6 +173,16 @@ pub enum ClusterError {
     /// The provider knows no cluster of that name.
     #[error("there is no cluster {0:?}")]
     NoSuchCluster(String),
+    /// An earlier experiment left something on its nodes: what is measured on it says nothing.
+    #[error(
+        "cluster {cluster:?} is not as it was: {what}; `recoup heal`, or delete it: recoup cluster down {cluster}"
+    )]
+    LeftBehind {
+        /// Its name.
+        cluster: String,
+        /// What differs.
+        what: String,
+    },
     /// The provider does not know that node.
     #[error("there is no node {0:?} in this cluster")]
     NoSuchNode(String),

@@ -1,6 +1,11 @@
 //! Profiles: the topologies of clusters/profiles, compiled in.
 
-use recoup_model::{time::Span, topology::NodeRole, yaml};
+use recoup_model::{
+    configuration::{Configuration, Setting},
+    time::Span,
+    topology::NodeRole,
+    yaml,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::ClusterError;
@@ -67,6 +72,23 @@ impl Profile {
             missing: format!("a valid profile {name:?}"),
             remedy: error.to_string(),
         })
+    }
+
+    /// What a cluster of this profile and Kubernetes version is set to, where nobody has looked: the documented
+    /// defaults of that minor version, and the profile's own leases.
+    #[must_use]
+    pub fn configuration(&self, minor: u32) -> Configuration {
+        let planes = u32::try_from(self.count(NodeRole::ControlPlane)).unwrap_or(u32::MAX);
+        let mut config = Configuration::documented(minor, planes);
+        if let Some(times) = self.leader_election {
+            let setting = |span: Span| Setting::new(span.0, format!("profile {}", self.name));
+            for election in config.elections.values_mut() {
+                election.lease_duration = setting(times.lease_duration);
+                election.renew_deadline = setting(times.renew_deadline);
+                election.retry_period = setting(times.retry_period);
+            }
+        }
+        config
     }
 
     /// How many nodes have that role.

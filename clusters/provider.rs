@@ -1,6 +1,6 @@
 //! Making, adopting, listing and deleting clusters, and reaching the nodes of one whose API is down.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use recoup_model::{
@@ -12,6 +12,34 @@ use crate::{Cluster, ClusterError, Profile};
 
 /// Told each thing that is being done, for people.
 pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+/// Told the name of a cluster right before anything of it is made; where it refuses, nothing is made.
+type Told = dyn Fn(&str) -> Result<(), ClusterError> + Send + Sync;
+
+/// Who must know that a cluster is about to be made: whoever clears away what is half made should its maker die.
+#[derive(Clone, Default)]
+pub struct Making(Option<Arc<Told>>);
+
+impl Making {
+    /// Tells this one.
+    pub fn new(told: impl Fn(&str) -> Result<(), ClusterError> + Send + Sync + 'static) -> Making {
+        Making(Some(Arc::new(told)))
+    }
+
+    /// A provider's word, right before it makes the cluster.
+    ///
+    /// # Errors
+    /// Where it could not be noted: make nothing.
+    pub fn begins(&self, cluster: &str) -> Result<(), ClusterError> {
+        self.0.as_ref().map_or(Ok(()), |told| told(cluster))
+    }
+}
+
+impl fmt::Debug for Making {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Making(told)" } else { "Making" })
+    }
+}
 
 /// The cluster that a run needs.
 #[derive(Clone, Debug)]
@@ -28,6 +56,8 @@ pub struct Wanted {
     pub adopt: bool,
     /// Seed of a simulated cluster's randomness.
     pub seed: u64,
+    /// Told before anything is made.
+    pub making: Making,
 }
 
 /// A cluster as the list shows it.
@@ -75,6 +105,19 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// [`ClusterError::Foreign`] for somebody else's.
     async fn delete(&self, name: &str, progress: Progress<'_>) -> Result<(), ClusterError>;
+
+    /// Deletes a cluster whose maker died, whatever there is of it, and ends what still makes it. Only for one
+    /// that [`Making`] was told of: half-made ones bear no mark yet. False where there was nothing.
+    ///
+    /// # Errors
+    /// Where some of it is still there.
+    async fn abandon(&self, name: &str, progress: Progress<'_>) -> Result<bool, ClusterError> {
+        match self.delete(name, progress).await {
+            Ok(()) => Ok(true),
+            Err(ClusterError::NoSuchCluster(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 
     /// The nodes of a cluster, to undo what is left on them: needs no Kubernetes API.
     ///

@@ -23,6 +23,8 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 /// … and gives it up when the ping is not answered for this long (`HTTP2_PING_TIMEOUT_SECONDS`).
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// client-go's `TLSHandshakeTimeout`; a connection that is not there by then is given up.
+const CONNECT: Duration = Duration::from_secs(10);
 /// The first request on a new kept connection.
 const RECONNECT: Duration = Duration::from_secs(2);
 
@@ -33,7 +35,12 @@ pub(super) const APPLY: &str = "application/apply-patch+yaml";
 /// Plain JSON.
 pub(super) const JSON: &str = "application/json";
 /// Asks for an answer without spec and status: a write's answer is of no interest.
-const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+pub(super) const METADATA_ONLY: &str =
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+
+/// The same of a list.
+pub(super) const METADATA_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// One request, without address and deadline.
 pub(super) struct Call<'a> {
@@ -101,17 +108,18 @@ fn built(base: &str, client: reqwest::Result<Client>) -> Result<Client, ClusterE
 /// Clients of one kept connection each; they connect at their first request.
 fn kept(endpoint: &Endpoint, base: &str, tls: &ClientConfig) -> Result<Vec<Client>, ClusterError> {
     let lanes = if *endpoint == Endpoint::Lb { LB_LANES } else { 1 };
-    let one = || {
-        // Prior knowledge: the pool then never opens a second connection beside one under way.
-        let kept = client(tls, b"h2")
-            .http2_prior_knowledge()
-            .http2_keep_alive_interval(PING_AFTER)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .http2_keep_alive_while_idle(true)
-            .pool_idle_timeout(None);
-        built(base, kept.build())
-    };
-    (0..lanes).map(|_| one()).collect()
+    (0..lanes).map(|_| built(base, multiplexed(tls).build())).collect()
+}
+
+/// One HTTP/2 connection with client-go's health check.
+fn multiplexed(tls: &ClientConfig) -> ClientBuilder {
+    // Prior knowledge: the pool then never opens a second connection beside one under way.
+    client(tls, b"h2")
+        .http2_prior_knowledge()
+        .http2_keep_alive_interval(PING_AFTER)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
+        .http2_keep_alive_while_idle(true)
+        .pool_idle_timeout(None)
 }
 
 /// One API server or the load balancer, as a client sees it.
@@ -150,6 +158,17 @@ impl Server {
         }
         *self.reused.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
+    }
+
+    /// A client with one connection of its own, for an answer that goes on and on.
+    pub fn streaming(&self) -> Result<Client, Failure> {
+        let client = multiplexed(&self.tls).connect_timeout(CONNECT).build();
+        client.map_err(|error| failure::of_transport(&error))
+    }
+
+    /// Where that path is.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     fn kept(&self, lane: usize) -> Client {

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use futures::future::try_join_all;
 use recoup_model::{
     action::{ActionReport, Capability, NodeAction},
+    configuration::Configuration,
     observation::{Conn, Endpoint, Failure, FailureClass, Observation, Observed},
     spec::WorkloadSpec,
     topology::{Fingerprint, Node, NodeRole, ProviderKind},
@@ -21,6 +22,7 @@ use tokio::sync::OnceCell;
 use super::{
     Container, Docker, KindNodes, Role,
     api::{Api, Call, Server},
+    audit, configuration,
     credentials::{Credentials, install_ring},
     etcd::Member,
     failure::{self, while_doing},
@@ -28,9 +30,9 @@ use super::{
     manifests::core,
     objects,
     vantage::Vantage,
-    writes,
+    watch, writes,
 };
-use crate::{Attempt, Cluster, ClusterError, Fixture, Nodes, ReadBack};
+use crate::{Acted, Attempt, Cluster, ClusterError, Fixture, Nodes, ReadBack, Tell};
 
 /// What is asked outside the measured path may take this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,7 +53,10 @@ pub(super) struct Placed {
 pub struct KindCluster {
     pub(super) docker: Docker,
     nodes: KindNodes,
+    /// What was found by trial.
+    capabilities: Vec<Capability>,
     pub(super) fingerprint: Fingerprint,
+    configuration: Configuration,
     pub(super) api: Arc<Api>,
     pub(super) members: Vec<Member>,
     pub(super) vantage: Vantage,
@@ -93,7 +98,12 @@ impl KindCluster {
         let members =
             try_join_all(control_planes.iter().map(|node| Member::open(&docker, &node.name, node.address)))
                 .await?;
+        let mut capabilities = nodes.capabilities().await?;
+        if audit::offered(&docker, &containers).await {
+            capabilities.push(Capability::AuditLog);
+        }
         let mut fingerprint = identify(&lb, &containers).await?;
+        let configuration = configuration::read(&docker, &lb, &containers, &fingerprint.kubernetes).await;
         let engine = docker.engine().await?;
         name.clone_into(&mut fingerprint.cluster);
         profile.clone_into(&mut fingerprint.profile);
@@ -109,7 +119,9 @@ impl KindCluster {
         Ok(KindCluster {
             docker,
             nodes,
+            capabilities,
             fingerprint,
+            configuration,
             api: Arc::new(Api::new(lb, servers)),
             members,
             vantage: Vantage::new()?,
@@ -134,6 +146,12 @@ impl KindCluster {
             .iter()
             .find(|member| member.node == name)
             .ok_or_else(|| Failure::new(FailureClass::Observer, format!("{name} has no etcd member")))
+    }
+
+    /// The etcd member number `turn` modulo their count.
+    pub(super) fn member_in_turn(&self, turn: u64) -> Result<&Member, Failure> {
+        let index = usize::try_from(turn).unwrap_or_default().checked_rem(self.members.len());
+        index.and_then(|index| self.members.get(index)).ok_or_else(|| observer("there is no etcd member"))
     }
 
     /// The workload, once a fixture is in place.
@@ -198,14 +216,7 @@ impl Cluster for KindCluster {
     }
 
     fn capabilities(&self) -> &[Capability] {
-        &[
-            Capability::Signal,
-            Capability::StaticPods,
-            Capability::Systemd,
-            Capability::Pause,
-            Capability::PacketFilter,
-            Capability::EtcdAccess,
-        ]
+        &self.capabilities
     }
 
     async fn fixture(&self, workload: &WorkloadSpec) -> Result<Fixture, ClusterError> {
@@ -236,6 +247,26 @@ impl Cluster for KindCluster {
 
     async fn read_back_etcd(&self, member: &str) -> Result<ReadBack, Failure> {
         self.member(member)?.read_back(PATIENCE).await
+    }
+
+    fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    async fn watch(&self, through: &Endpoint, after: Option<u64>, tell: Tell<'_>) -> Result<(), Failure> {
+        watch::watch(self.api.at(through)?, after, tell).await
+    }
+
+    async fn acts(&self, last: Duration) -> Result<Vec<Acted>, Failure> {
+        if !self.capabilities.contains(&Capability::AuditLog) {
+            return Err(observer("the API servers keep no audit log: make the cluster anew"));
+        }
+        let planes: Vec<&str> = self.members.iter().map(|member| member.node.as_str()).collect();
+        audit::acts(&self.docker, &self.fingerprint.nodes, &planes, last).await
+    }
+
+    async fn in_backoff(&self) -> Result<Vec<(String, String)>, Failure> {
+        self.delayed().await
     }
 
     async fn health(&self) -> Vec<String> {

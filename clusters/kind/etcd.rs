@@ -19,6 +19,8 @@ use crate::{ClusterError, ReadBack};
 const PORT: u16 = 2379;
 /// Everything that recoup writes lies under this key.
 const PREFIX: &str = "/recoup/";
+/// Where API servers keep the nodes' Leases (`--etcd-prefix` is `/registry` unless told otherwise).
+const NODE_LEASES: &str = "/registry/leases/kube-node-lease/";
 /// A member that lets attempts time out is asked on a new connection after this long: a handshake that hung
 /// while packets were dropped would otherwise wait for TCP's back-off, and hide that the member is back.
 const RECONNECT: Duration = Duration::from_secs(2);
@@ -124,11 +126,24 @@ impl Member {
         })
     }
 
-    /// Puts a number under a key of this stream that only it has.
-    pub async fn put(&self, number: u64, timeout: Duration) -> Result<(), Failure> {
+    /// Puts a number under a key of this stream that only it has. The revision that this made.
+    pub async fn put(&self, number: u64, timeout: Duration) -> Result<Option<u64>, Failure> {
         let (mut kv, _) = self.link();
         let key = format!("{PREFIX}put/{}/{number}", self.node);
-        self.within(timeout, kv.put(key, number.to_string(), None)).await.map(drop)
+        let answer = self.within(timeout, kv.put(key, number.to_string(), None)).await?;
+        Ok(answer.header().and_then(|header| u64::try_from(header.revision()).ok()))
+    }
+
+    /// The revision at which the Lease of that node was last written. Linearizable: a member that lags behind its
+    /// leader would make a kubelet look silent that is not.
+    pub async fn node_lease(&self, node: &str, timeout: Duration) -> Result<u64, Failure> {
+        let (mut kv, _) = self.link();
+        let key = format!("{NODE_LEASES}{node}");
+        let options = GetOptions::new().with_keys_only();
+        let answer = self.within(timeout, kv.get(key.as_str(), Some(options))).await?;
+        let missing = || Failure::new(FailureClass::Rejected, format!("there is no {key}"));
+        let revision = answer.kvs().first().ok_or_else(missing)?.mod_revision();
+        u64::try_from(revision).map_err(|_| Failure::new(FailureClass::Malformed, revision))
     }
 
     /// What all members' put streams wrote, as this member's quorum knows it.

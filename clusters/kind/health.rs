@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
-use recoup_model::observation::{Conn, NodeState};
+use recoup_model::{
+    observation::{Conn, NodeState, PodState},
+    topology::NodeRole,
+};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -11,7 +14,7 @@ use super::{
     api::{Call, Server},
     cluster::PATIENCE,
     manifests::{WORKLOAD, apps},
-    objects::{Deployment, Lease, List, Node},
+    objects::{Deployment, Lease, List, Node, Pod},
 };
 
 /// The leases whose renewal shows that their components work.
@@ -22,15 +25,17 @@ const LEASE_WATCH: Duration = Duration::from_secs(6);
 impl KindCluster {
     /// Everything that is wrong now.
     pub(super) async fn problems(&self) -> Vec<String> {
-        let (nodes, servers, members, leases, workload) = tokio::join!(
+        let (nodes, servers, members, leases, standbys, workload) = tokio::join!(
             self.nodes_not_ready(),
             join_all(self.api.servers().iter().map(not_ready)),
             self.members_without_leader(),
             join_all(LEASES.map(|name| self.not_renewed(name))),
+            self.standbys_missing(),
             self.workload_unavailable(),
         );
-        let lists =
-            [nodes, servers.into_iter().flatten().collect(), members, leases.into_iter().flatten().collect()];
+        let (servers, leases) =
+            (servers.into_iter().flatten().collect(), leases.into_iter().flatten().collect());
+        let lists = [nodes, servers, members, leases, standbys];
         lists.into_iter().flatten().chain(workload).collect()
     }
 
@@ -96,6 +101,28 @@ impl KindCluster {
             }
             sleep(Duration::from_millis(400)).await;
         }
+    }
+
+    /// An instance that holds no lease shows nowhere else; its pod in the API is written by its own kubelet.
+    async fn standbys_missing(&self) -> Vec<String> {
+        let path = "/api/v1/namespaces/kube-system/pods?labelSelector=tier%3Dcontrol-plane";
+        let pods: Vec<PodState> = match self.api.lb().read::<List<Pod>>(Call::get(path), PATIENCE).await {
+            Ok(pods) => pods.items.into_iter().map(PodState::from).collect(),
+            Err(failure) => return vec![format!("the control plane's pods cannot be listed: {failure}")],
+        };
+        let mut problems = Vec::new();
+        for node in self.fingerprint.with_role(NodeRole::ControlPlane) {
+            // The components are named as their leases.
+            for component in LEASES {
+                let name = format!("{component}-{}", node.name);
+                match pods.iter().find(|pod| pod.name == name) {
+                    Some(pod) if pod.ready => {}
+                    Some(_) => problems.push(format!("{component} on {} is not ready", node.name)),
+                    None => problems.push(format!("{component} on {} does not run", node.name)),
+                }
+            }
+        }
+        problems
     }
 
     /// Asked only while a fixture is in place.

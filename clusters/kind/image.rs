@@ -182,6 +182,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn predictions_without_a_cluster_are_those_of_the_default_version() {
+        let versions = Versions::load().expect("versions.yaml is right");
+        assert_eq!(versions.default, format!("1.{}", recoup_model::predict::USUAL));
+    }
+
+    #[test]
     fn the_list_of_versions_is_whole() {
         let versions = Versions::load().expect("versions.yaml is right");
         let names: Vec<&str> = versions.versions.iter().map(|version| version.kubernetes.as_str()).collect();

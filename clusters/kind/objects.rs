@@ -116,11 +116,27 @@ pub(super) struct ContainerStatus {
     pub restart_count: u32,
     #[serde(default)]
     pub state: ContainerState,
+    /// How the container before this one ended.
+    #[serde(default)]
+    pub last_state: ContainerState,
 }
 
 #[derive(Default, Deserialize)]
 pub(super) struct ContainerState {
-    pub running: Option<serde::de::IgnoredAny>,
+    pub running: Option<Running>,
+    pub terminated: Option<Terminated>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Running {
+    pub started_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Terminated {
+    pub finished_at: Option<String>,
 }
 
 impl Pod {

@@ -36,7 +36,8 @@ impl KindCluster {
                 self.member(member)?.status(timeout).await.map(|status| status.observed())
             }
             Observation::EtcdPut { member } => {
-                self.member(member)?.put(number, timeout).await.map(|()| Observed::Acknowledged { number })
+                let revision = self.member(member)?.put(number, timeout).await?;
+                Ok(Observed::Acknowledged { number, revision })
             }
             Observation::Lease { name } => self.lease(name, attempt).await,
             Observation::Nodes => {
@@ -51,6 +52,11 @@ impl KindCluster {
             }
             Observation::Converge => self.converge(attempt).await,
             Observation::Schedule => self.schedule(attempt).await,
+            Observation::NodeLease { node } => {
+                self.node(node)?;
+                let revision = self.member_in_turn(number)?.node_lease(node, timeout).await?;
+                Ok(Observed::Renewed { revision })
+            }
             Observation::Workload { from, to } => self.workload(from, *to, timeout).await,
             Observation::Health { node, component } => {
                 let target = SocketAddr::from(([127, 0, 0, 1], component.port()));

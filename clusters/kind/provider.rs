@@ -7,7 +7,9 @@ use recoup_model::topology::{NodeRole, ProviderKind};
 use tokio::sync::oneshot;
 
 use super::{
-    Container, Docker, KindCluster, KindNodes, Role, command, config,
+    Container, Docker, KindCluster, KindNodes, Role,
+    abandon::abandon,
+    audit, command, config,
     image::{self, Choice},
     mark::Mark,
     ready,
@@ -25,6 +27,9 @@ impl KindProvider {
         KindProvider {}
     }
 }
+
+/// How the folders begin that `kind` is given its configuration in.
+pub(super) const SCRATCH: &str = "recoup-kind-";
 
 /// What there is under a name.
 enum Existing {
@@ -117,6 +122,11 @@ impl Provider for KindProvider {
         delete(name).await
     }
 
+    async fn abandon(&self, name: &str, progress: Progress<'_>) -> Result<bool, ClusterError> {
+        let docker = Docker::connect().await?;
+        abandon(&docker, name, progress).await
+    }
+
     async fn nodes(&self, cluster: &str) -> Result<Arc<dyn Nodes>, ClusterError> {
         let docker = Docker::connect().await?;
         Ok(Arc::new(KindNodes::connect(docker, cluster).await?))
@@ -204,6 +214,7 @@ async fn replace(
     // First, so that nothing is deleted where no new one could be made.
     image::choose(docker, wanted).await?;
     progress(format!("replacing kind cluster {} ({why})", wanted.name));
+    wanted.making.begins(&wanted.name)?;
     delete(&wanted.name).await?;
     create(docker, wanted, progress).await
 }
@@ -220,6 +231,7 @@ async fn create(docker: &Docker, wanted: &Wanted, progress: Progress<'_>) -> Res
         choice.because
     ));
     let scratch = scratch()?;
+    wanted.making.begins(&wanted.name)?;
     match make(docker, wanted, &choice, scratch.path(), progress).await {
         Ok(()) => Ok(choice.image),
         Err(error) => Err(clear_away(docker, wanted, error, scratch, progress).await),
@@ -244,6 +256,7 @@ async fn make(
         if are_prepared.await.is_ok() {
             let containers = docker.containers(&wanted.name).await?;
             Mark::new(&wanted.profile.name, false).write(docker, &containers).await?;
+            audit::install(docker, &containers).await?;
         }
         Ok::<(), ClusterError>(())
     };
@@ -302,7 +315,7 @@ fn with_notes(error: ClusterError, notes: &[String]) -> ClusterError {
     }
 }
 
-async fn delete(name: &str) -> Result<(), ClusterError> {
+pub(super) async fn delete(name: &str) -> Result<(), ClusterError> {
     // kind edits a kubeconfig when it deletes: one of our own, not the user's.
     let scratch = scratch()?;
     command::delete(name, &scratch.path().join("kubeconfig")).await
@@ -311,7 +324,7 @@ async fn delete(name: &str) -> Result<(), ClusterError> {
 /// A directory for the files of one call of kind.
 fn scratch() -> Result<tempfile::TempDir, ClusterError> {
     tempfile::Builder::new()
-        .prefix("recoup-kind-")
+        .prefix(SCRATCH)
         .tempdir()
         .map_err(|source| ClusterError::File { path: std::env::temp_dir().display().to_string(), source })
 }

@@ -3,9 +3,14 @@
 //! The scripts use only what both a Debian node and `kindest/node` have, and get all
 //! values as arguments, never spliced into their text.
 
-use recoup_model::action::{ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState};
+use std::collections::BTreeMap;
 
-use super::drop_rules;
+use recoup_model::{
+    action::{ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState, StaticPod},
+    time::Span,
+};
+
+use super::{deadlines, drop_rules};
 
 /// The workload's program, which `NodeAction::SignalPod` looks for.
 const WORKLOAD: &str = "recoup-workload";
@@ -59,6 +64,25 @@ impl Script {
             NodeAction::Inspect { process } => {
                 script!("process.sh", "inspect.sh"; process.program(), unit_of(*process))
             }
+            NodeAction::UnitRestart { unit } => {
+                script!("process.sh", "unit_restart.sh"; unit.process().program(), unit_of(unit.process()))
+            }
+            NodeAction::UnitOverride { unit, settings } => {
+                let mut script = script!("unit_override.sh"; unit_of(unit.process()));
+                script.arguments.extend(assignments(settings)?);
+                script
+            }
+            NodeAction::UnitOverrideRemove { unit } => {
+                script!("unit_override_remove.sh"; unit_of(unit.process()))
+            }
+            NodeAction::ManifestArgs { pod, args } => manifest_args(*pod, args)?,
+            NodeAction::ManifestRestore { pod } => script!("manifest_restore.sh"; pod.process().program()),
+            NodeAction::DeadlineSet { id, after, undo } => deadline(id, *after, undo)?,
+            NodeAction::DeadlineClear { id } => {
+                deadlines::check(id)?;
+                script!("deadline_clear.sh"; id)
+            }
+            NodeAction::Survey => script!("process.sh", "survey.sh";),
             NodeAction::Pause | NodeAction::Unpause | NodeAction::InspectNode => return Ok(None),
         }))
     }
@@ -78,6 +102,42 @@ fn drop_add(rule: &DropRule) -> Result<Script, String> {
     let rules = drop_rules::rules(rule)?;
     let peers = if rule.peers.is_empty() { "any" } else { "named" };
     Ok(script!("drop.sh", "drop_add.sh"; comment, rules.v4.join("\n"), rules.v6.join("\n"), peers))
+}
+
+/// Settings of a unit as lines of its drop-in.
+fn assignments(settings: &BTreeMap<String, String>) -> Result<Vec<String>, String> {
+    let line = |(name, value): (&String, &String)| {
+        let named = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric());
+        // A line's end would begin another setting, a backslash before it would join the next.
+        match named && !value.chars().any(char::is_control) && !value.ends_with('\\') {
+            true => Ok(format!("{name}={value}")),
+            false => Err(format!("{name:?} = {value:?} is no setting of a unit")),
+        }
+    };
+    settings.iter().map(line).collect()
+}
+
+/// Flags and values must be plain words of YAML, for the manifest is not quoted.
+fn manifest_args(pod: StaticPod, args: &BTreeMap<String, String>) -> Result<Script, String> {
+    let mut script = script!("manifest_args.sh"; pod.process().program());
+    for (flag, value) in args {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+        let named = !flag.is_empty() && flag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if !named || !value.chars().all(plain) || value.ends_with(':') {
+            return Err(format!("--{flag}={value:?} is no flag that a manifest takes unquoted"));
+        }
+        script.arguments.extend([flag.clone(), value.clone()]);
+    }
+    Ok(script)
+}
+
+fn deadline(id: &str, after: Span, undo: &NodeAction) -> Result<Script, String> {
+    deadlines::check(id)?;
+    let Some(undo) = Script::of(undo)? else {
+        return Err(format!("{} cannot be done by the node itself", undo.name()));
+    };
+    let text = deadlines::node_text(undo.text, &undo.arguments);
+    Ok(script!("deadline_set.sh"; id, deadlines::seconds(after.0), text))
 }
 
 /// The systemd unit that runs a component; empty for those that containers run.
@@ -100,6 +160,14 @@ fn unit_of(process: Process) -> &'static str {
 pub(super) fn read(stdout: &str) -> Result<ActionReport, String> {
     let mut report = ActionReport::default();
     for line in stdout.lines() {
+        if let Some(found) = line.strip_prefix("survey ") {
+            report.survey.push(found.to_owned());
+            continue;
+        }
+        if let Some(how) = line.strip_prefix("how ") {
+            report.how = Some(how.to_owned());
+            continue;
+        }
         let strange = || format!("unexpected line {line:?}");
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
@@ -151,6 +219,54 @@ mod tests {
         assert_eq!(pids, [226, 4484]);
         assert_eq!(read("packets 12\n").expect("fine").packets, 12);
         assert!(read("what?").is_err());
+    }
+
+    #[test]
+    fn a_survey_and_its_means_are_read_whole() {
+        let report = read("survey stopped process: a  b\nhow systemd timer\nchanged\n").expect("fine");
+        assert_eq!(report.survey, ["stopped process: a  b"]);
+        assert_eq!(report.how.as_deref(), Some("systemd timer"));
+        // The judgement tells these from the other lines by how they begin.
+        let text = include_str!("scripts/survey.sh");
+        for begin in [recoup_model::residue::ADDRESS, recoup_model::residue::STATE] {
+            assert!(text.contains(&format!("\"{begin}")), "no line begins with {begin:?}");
+        }
+    }
+
+    #[test]
+    fn settings_and_flags_that_would_become_others_are_refused() {
+        let pairs = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let (unit, pod) = (recoup_model::action::Unit::Kubelet, StaticPod::Etcd);
+        let settings =
+            |name, value| Script::of(&NodeAction::UnitOverride { unit, settings: pairs(name, value) });
+        let args = |name, value| Script::of(&NodeAction::ManifestArgs { pod, args: pairs(name, value) });
+        assert!(settings("Restart", "no").is_ok() && settings("RestartSec", "10s").is_ok());
+        for (name, value) in [("", "x"), ("A=B", "x"), ("Restart", "no\nExecStart=x"), ("Restart", "no\\")] {
+            assert!(settings(name, value).is_err(), "{name:?} {value:?} was taken");
+        }
+        assert!(args("leader-elect-lease-duration", "1m0s").is_ok());
+        for (name, value) in
+            [("", "x"), ("a b", "x"), ("v", "two words"), ("v", "a#b"), ("v", "x:"), ("v", "x\n- y")]
+        {
+            assert!(args(name, value).is_err(), "{name:?} {value:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_deadline_carries_its_undo_and_refuses_what_a_node_cannot_do_itself() {
+        let set = |id: &str, undo| {
+            Script::of(&NodeAction::DeadlineSet {
+                id: id.into(),
+                after: Span::millis(1500),
+                undo: Box::new(undo),
+            })
+        };
+        let script =
+            set("run-1", NodeAction::DropRemove { tag: "t-1".into() }).expect("fine").expect("a script");
+        assert_eq!(script.arguments[..2], ["run-1", "2"]);
+        assert!(script.arguments[2].contains("set -- recoup:t-1\n"), "{}", script.arguments[2]);
+        assert!(set("run 1", NodeAction::Survey).is_err());
+        assert!(set("run-1", NodeAction::Unpause).is_err(), "a frozen node does nothing");
     }
 
     #[test]

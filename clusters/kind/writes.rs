@@ -1,25 +1,25 @@
 //! Where write probes write: each stream has a number of small ConfigMaps of its own.
 //!
-//! One ConfigMap with all 1024 slots would have every write send 16 KiB through raft; spread over several,
-//! a write stays as small as an ordinary one, and attempts that overlap do not conflict.
+//! One ConfigMap with all slots would have every write send 64 KiB through raft; spread over several, a write
+//! stays as small as an ordinary one, and attempts that overlap do not conflict. Only kept connections write.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::try_join_all;
-use recoup_model::observation::{Conn, Endpoint, Failure, FailureClass, Observation, Observed};
+use recoup_model::observation::{Conn, Endpoint, Failure, FailureClass, Observation, Observed, SLOTS};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    api::{APPLY, Api, Call, MERGE, Server},
+    api::{APPLY, Api, Call, MERGE, Server, parse},
+    cluster::observer,
     manifests::core,
     objects::{ConfigMap, List},
 };
 use crate::ReadBack;
 
-/// Slots of a stream.
-const SLOTS: u64 = 1024;
-/// ConfigMaps of a stream.
-const SHARDS: u64 = 8;
+/// ConfigMaps of a stream: each holds 128 slots, some 2 KiB.
+const SHARDS: u64 = 32;
 /// Changes under way at a time while they are prepared.
 const AT_ONCE: usize = 8;
 /// Marks these ConfigMaps.
@@ -28,16 +28,24 @@ const LABEL: &str = "recoup.dev/writes";
 const STREAM: &str = "recoup.dev/stream";
 
 /// The name of the ConfigMap that a slot lies in.
-fn name(via: &Endpoint, conn: Conn, slot: u64) -> String {
+fn name(via: &Endpoint, slot: u64) -> String {
     let via = match via {
         Endpoint::Lb => "lb".to_owned(),
         Endpoint::Node(node) => format!("node-{node}"),
     };
-    let conn = match conn {
-        Conn::New => "new",
-        Conn::Reused => "reused",
-    };
-    format!("w-{via}-{conn}-{}", slot % SHARDS)
+    format!("w-{via}-reused-{}", slot % SHARDS)
+}
+
+/// A written object's metadata.
+#[derive(Deserialize)]
+struct Written {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    resource_version: String,
 }
 
 /// Writes a number into its slot.
@@ -47,12 +55,18 @@ pub(super) async fn write(
     number: u64,
     timeout: Duration,
 ) -> Result<Observed, Failure> {
+    if conn != Conn::Reused {
+        return Err(observer("only kept connections write"));
+    }
     let slot = number % SLOTS;
-    let path = format!("{}/{}", core("configmaps"), name(&server.endpoint, conn, slot));
+    let path = format!("{}/{}", core("configmaps"), name(&server.endpoint, slot));
     // The reset keeps managedFields from naming every slot, which would soon be larger than the data.
     let body = format!(r#"{{"metadata":{{"managedFields":[{{}}]}},"data":{{"k{slot}":"{number}"}}}}"#);
-    server.call(conn, Call::patch(&path, MERGE, body).metadata_only(), timeout).await?;
-    Ok(Observed::Acknowledged { number })
+    let answer = server.call(conn, Call::patch(&path, MERGE, body).metadata_only(), timeout).await?;
+    // It is acknowledged, whatever else the answer says.
+    let written = parse::<Written>(&answer).ok();
+    let revision = written.and_then(|written| written.metadata.resource_version.parse().ok());
+    Ok(Observed::Acknowledged { number, revision })
 }
 
 /// What all write streams wrote, through one API server.
@@ -73,9 +87,13 @@ pub(super) async fn read_back(server: &Server, timeout: Duration) -> Result<Read
     Ok(found)
 }
 
+/// The path of all of them.
+pub(super) fn collection() -> String {
+    format!("{}?labelSelector={}", core("configmaps"), LABEL.replace('/', "%2F"))
+}
+
 async fn list(server: &Server, timeout: Duration) -> Result<Vec<ConfigMap>, Failure> {
-    let path = format!("{}?labelSelector={}", core("configmaps"), LABEL.replace('/', "%2F"));
-    Ok(server.read::<List<ConfigMap>>(Call::get(&path), timeout).await?.items)
+    Ok(server.read::<List<ConfigMap>>(Call::get(&collection()), timeout).await?.items)
 }
 
 /// Makes every stream's ConfigMaps where they are missing, and empties the others.
@@ -87,17 +105,13 @@ pub(super) async fn prepare(api: &Api, timeout: Duration) -> Result<(), Failure>
     for endpoint in
         std::iter::once(&server.endpoint).chain(api.servers().iter().map(|server| &server.endpoint))
     {
-        for conn in [Conn::New, Conn::Reused] {
-            let stream = Observation::ApiWrite { via: endpoint.clone(), conn }.stream();
-            for shard in 0..SHARDS {
-                let name = name(endpoint, conn, shard);
-                match there.get(&name) {
-                    None => calls.push((create(&name, &stream), name, APPLY)),
-                    Some(map) if !map.data.is_empty() => {
-                        calls.push((r#"{"data":null}"#.to_owned(), name, MERGE))
-                    }
-                    Some(_) => {}
-                }
+        let stream = Observation::ApiWrite { via: endpoint.clone(), conn: Conn::Reused }.stream();
+        for shard in 0..SHARDS {
+            let name = name(endpoint, shard);
+            match there.get(&name) {
+                None => calls.push((create(&name, &stream), name, APPLY)),
+                Some(map) if !map.data.is_empty() => calls.push((r#"{"data":null}"#.to_owned(), name, MERGE)),
+                Some(_) => {}
             }
         }
     }
@@ -137,12 +151,10 @@ mod tests {
     fn streams_and_consecutive_writes_do_not_share_an_object() {
         let mut names = BTreeSet::new();
         for via in [Endpoint::Lb, Endpoint::Node("lb".into()), Endpoint::Node("cp".into())] {
-            for conn in [Conn::New, Conn::Reused] {
-                for slot in 0..SHARDS {
-                    assert!(names.insert(name(&via, conn, slot)), "{via} {slot}");
-                }
+            for slot in 0..SHARDS {
+                assert!(names.insert(name(&via, slot)), "{via} {slot}");
             }
         }
-        assert_eq!(name(&Endpoint::Lb, Conn::New, 3), name(&Endpoint::Lb, Conn::New, 3 + SHARDS));
+        assert_eq!(name(&Endpoint::Lb, 3), name(&Endpoint::Lb, 3 + SHARDS));
     }
 }

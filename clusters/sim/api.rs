@@ -2,7 +2,7 @@
 
 use recoup_model::{
     action::Process,
-    observation::{Conn, Endpoint, Failure, FailureClass, Freshness, NodeState, Observed, PodState},
+    observation::{Conn, Endpoint, Failure, FailureClass, Freshness, NodeState, Observed, PodState, SLOTS},
 };
 use tokio::time::sleep;
 
@@ -22,14 +22,11 @@ use super::{
 };
 use crate::{Attempt, ReadBack};
 
-/// Numbers per stream that are kept: slot `n % SLOTS`, as [`recoup_model::observation::Observation::ApiWrite`] has it.
-const SLOTS: u64 = 1024;
-
 /// A request's connection; a new one is closed when the request is over or dropped.
-struct Call<'a> {
+pub(super) struct Call<'a> {
     cluster: &'a SimCluster,
-    key: Key,
-    via: Option<usize>,
+    pub(super) key: Key,
+    pub(super) via: Option<usize>,
 }
 
 impl Drop for Call<'_> {
@@ -42,7 +39,7 @@ impl Drop for Call<'_> {
 
 impl SimCluster {
     /// Through the load balancer quorum reads (0), cached reads (1) and writes (2) keep a connection each.
-    fn call(&self, via: &Endpoint, conn: Conn, lane: u8) -> Result<Call<'_>, Failure> {
+    pub(super) fn call(&self, via: &Endpoint, conn: Conn, lane: u8) -> Result<Call<'_>, Failure> {
         let via = match via {
             Endpoint::Lb => None,
             Endpoint::Node(node) => Some(self.plane(node)?),
@@ -62,7 +59,7 @@ impl SimCluster {
 
     /// One request with its latency; `answer` sees the model at the moment when the server decides, after a
     /// write has been committed.
-    async fn exchange<T>(
+    pub(super) async fn exchange<T>(
         &self,
         call: &Call<'_>,
         request: Request,
@@ -126,8 +123,10 @@ impl SimCluster {
         let number = attempt.number;
         let half = self.half_latency(stream, number, ms(10));
         let entry = Entry::Write { stream: stream.to_owned(), slot: number % SLOTS, number };
-        let told = Observed::Acknowledged { number };
-        self.exchange(&self.call(via, conn, 2)?, Request::Write, half, Some(entry), |_| told.clone()).await
+        let call = self.call(via, conn, 2)?;
+        let key = call.key;
+        let told = |world: &mut World| Observed::Acknowledged { number, revision: world.revision_for(key) };
+        self.exchange(&call, Request::Write, half, Some(entry), told).await
     }
 
     /// A write of the harness's own through the load balancer: `change` is done when it is committed.

@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use recoup_model::{
-    action::Capability,
+    action::{Capability, Process},
+    configuration::Configuration,
     observation::{Endpoint, Failure, FailureClass, Observation, Observed},
     spec::WorkloadSpec,
     topology::{Fingerprint, Node, NodeRole, ProviderKind},
@@ -20,26 +21,29 @@ use recoup_model::{
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::model::{Truth, World, dice::Dice, kubelet::Ready, lease::ELECTED, timing};
-use crate::{Attempt, Cluster, ClusterError, Fixture, Profile, ReadBack, Wanted};
+use crate::{Acted, Attempt, Cluster, ClusterError, Fixture, Profile, ReadBack, Tell, Wanted};
 
 /// The wall time at which every model starts: 2025-01-01T00:00:00Z, so that the same seed gives the same
 /// `renewTime`, whenever it runs.
 const START: i64 = 1_735_689_600;
 /// Answers to questions that no probe asks.
-const ASK: Duration = timing::secs(10);
+pub(super) const ASK: Duration = timing::secs(10);
 
 /// A simulated cluster.
 #[derive(Debug)]
 pub struct SimCluster {
     fingerprint: Fingerprint,
-    world: Mutex<World>,
+    /// As it was when this handle was made; `usual` is the profile's own.
+    configuration: Configuration,
+    usual: Configuration,
+    world: Arc<Mutex<World>>,
     /// When it was handed out; the model began [`timing::WARM_UP`] before.
     created: Instant,
     seed: u64,
     /// Numbers for connections that are used once.
-    once: AtomicU64,
+    once: Arc<AtomicU64>,
     /// The pod that each node's direct probe asks, since the last fixture.
-    pub(super) routes: Mutex<Vec<Option<String>>>,
+    pub(super) routes: Arc<Mutex<Vec<Option<String>>>>,
 }
 
 const CAPABILITIES: &[Capability] = &[
@@ -49,6 +53,7 @@ const CAPABILITIES: &[Capability] = &[
     Capability::Pause,
     Capability::PacketFilter,
     Capability::EtcdAccess,
+    Capability::AuditLog,
 ];
 
 impl SimCluster {
@@ -74,9 +79,32 @@ impl SimCluster {
             cpus: 0,
             nodes,
         };
-        let routes = Mutex::new(vec![None; fingerprint.nodes.len()]);
-        let world = Mutex::new(world);
-        SimCluster { fingerprint, world, created: Instant::now(), seed, once: AtomicU64::new(0), routes }
+        let routes = Arc::new(Mutex::new(vec![None; fingerprint.nodes.len()]));
+        let usual = super::configuration::configuration(&wanted.profile);
+        SimCluster {
+            fingerprint,
+            configuration: usual.clone(),
+            usual,
+            world: Arc::new(Mutex::new(world)),
+            created: Instant::now(),
+            seed,
+            once: Arc::default(),
+            routes,
+        }
+    }
+
+    /// Another handle to the same model, with the settings that it has now.
+    pub(super) fn connected_anew(&self) -> SimCluster {
+        SimCluster {
+            fingerprint: self.fingerprint.clone(),
+            configuration: super::configuration::live(&self.usual, &self.look()),
+            usual: self.usual.clone(),
+            world: Arc::clone(&self.world),
+            created: self.created,
+            seed: self.seed,
+            once: Arc::clone(&self.once),
+            routes: Arc::clone(&self.routes),
+        }
     }
 
     /// What truly happened since it was handed out, by the offset from then.
@@ -85,6 +113,12 @@ impl SimCluster {
         let world = self.look();
         let since = |(at, fact): &(Duration, _)| Some((at.checked_sub(timing::WARM_UP)?, world.named(fact)));
         world.facts.iter().filter_map(since).collect()
+    }
+
+    /// From now on a holder that is thawed after its lease was taken writes once more, as none may: for tests of
+    /// what must notice it.
+    pub fn let_thawed_holders_write(&self) {
+        self.look().thawed_holders_write = true;
     }
 
     /// The model as it is now.
@@ -154,6 +188,7 @@ impl SimCluster {
             Observation::Nodes => self.nodes_seen(&stream, attempt).await,
             Observation::Pods => self.pods_seen(&stream, attempt).await,
             Observation::Converge => self.converge(&stream, attempt).await,
+            Observation::NodeLease { node } => self.node_lease(&stream, node, attempt).await,
             Observation::Schedule => self.schedule(&stream, attempt).await,
             Observation::Workload { from, to } => self.workload(&stream, from, *to, attempt).await,
             Observation::Health { node, component } => {
@@ -253,6 +288,32 @@ impl Cluster for SimCluster {
         timeout(ASK, self.written_through_etcd(member)).await.unwrap_or_else(|_| Err(timed_out(ASK)))
     }
 
+    fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    async fn watch(&self, through: &Endpoint, after: Option<u64>, tell: Tell<'_>) -> Result<(), Failure> {
+        self.watched(through, after, tell).await
+    }
+
+    async fn acts(&self, last: Duration) -> Result<Vec<Acted>, Failure> {
+        self.logged(last).await
+    }
+
+    async fn in_backoff(&self) -> Result<Vec<(String, String)>, Failure> {
+        sleep(timing::ms(20)).await;
+        let world = self.look();
+        let nodes = world.nodes.iter().enumerate().filter_map(|(index, node)| {
+            let ended = world.delayed(index);
+            let words = |(name, ago): &(String, Duration)| {
+                format!("a container of {name} ended {} s ago", ago.as_secs())
+            };
+            let words: Vec<String> = ended.iter().map(words).collect();
+            (!words.is_empty()).then(|| (node.name.clone(), words.join(", ")))
+        });
+        Ok(nodes.collect())
+    }
+
     async fn health(&self) -> Vec<String> {
         sleep(timing::ms(20)).await;
         let world = self.look();
@@ -269,6 +330,12 @@ impl Cluster for SimCluster {
             }
             if !world.api_ready(index) {
                 problems.push(format!("the api server on {} is not ready", node.name));
+            }
+            // A standby that is down shows nowhere else.
+            for process in [Process::KubeControllerManager, Process::KubeScheduler] {
+                if world.running(index, process).is_none() {
+                    problems.push(format!("{process} on {} does not run", node.name));
+                }
             }
         }
         for (component, (_, name)) in ELECTED.iter().enumerate() {

@@ -17,7 +17,7 @@ use super::{
         timing::ms,
     },
 };
-use crate::{Attempt, ReadBack};
+use crate::{Attempt, Cluster, ReadBack};
 
 /// Whether a member answers at all.
 fn reachable(world: &World, member: usize) -> Option<Result<(), Failure>> {
@@ -73,7 +73,26 @@ impl SimCluster {
         let number = attempt.number;
         let entry = Entry::Write { stream: stream.to_owned(), slot: number, number };
         let half = self.half_latency(stream, number, ms(6));
-        self.through_member(member, half, Some(&entry), |_, _| Some(Observed::Acknowledged { number })).await
+        let told = |world: &World, member| {
+            Some(Observed::Acknowledged { number, revision: Some(world.revision(member)) })
+        };
+        self.through_member(member, half, Some(&entry), told).await
+    }
+
+    /// The members are asked in turn.
+    pub(super) async fn node_lease(
+        &self,
+        stream: &str,
+        node: &str,
+        attempt: Attempt,
+    ) -> Result<Observed, Failure> {
+        let node = self.node(node)?;
+        let half = self.half_latency(stream, attempt.number, ms(2));
+        let planes = self.look().planes as u64;
+        let turn = usize::try_from(attempt.number % planes.max(1)).unwrap_or(0);
+        let member = &self.fingerprint().nodes[turn].name;
+        let told = |world: &World, _| Some(Observed::Renewed { revision: world.nodes[node].lease_revision });
+        self.through_member(member, half, None, told).await
     }
 
     pub(super) async fn written_through_etcd(&self, member: &str) -> Result<ReadBack, Failure> {

@@ -6,10 +6,13 @@
 
 mod api;
 mod cluster;
+mod configuration;
 mod etcd;
 mod model;
 mod nodes;
 mod provider;
+mod survey;
+mod watch;
 mod workload;
 
 #[cfg(test)]

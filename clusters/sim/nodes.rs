@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::{
     SimCluster,
     model::{World, dice::Dice, network::Filter, timing},
+    survey::survey,
 };
 use crate::{Cluster, ClusterError, Nodes};
 
@@ -47,16 +48,14 @@ fn state(world: &World, node: usize, process: Process) -> Vec<ProcessState> {
 
 fn act(world: &mut World, node: usize, action: &NodeAction) -> Result<ActionReport, String> {
     let mut report = ActionReport::default();
+    if world.nodes[node].paused && !from_outside(action) {
+        let name = &world.nodes[node].name;
+        return Err(format!("container {name} is paused, unpause the container before exec"));
+    }
     match action {
         NodeAction::Pause => report.changed = world.pause(node, true),
         NodeAction::Unpause => report.changed = world.pause(node, false),
         NodeAction::InspectNode => {}
-        _ if world.nodes[node].paused => {
-            return Err(format!(
-                "container {} is paused, unpause the container before exec",
-                world.nodes[node].name
-            ));
-        }
         NodeAction::Signal { process, signal, only } => {
             report.processes = state(world, node, *process);
             report.processes.retain(|seen| only.as_ref().is_none_or(|only| seen.id == *only));
@@ -68,26 +67,15 @@ fn act(world: &mut World, node: usize, action: &NodeAction) -> Result<ActionRepo
             let slot = slot.ok_or_else(|| no_pod(*pod))?;
             report.changed = std::mem::take(&mut slot.held);
             slot.remove_at = None;
-            // A manifest that is back makes a new pod, which knows no back-off.
+            // Its container is made anew at once: the one that ended has been cleared away, and nothing is left to
+            // count a back-off from. The kubelet's memory of it stays.
             slot.fresh |= report.changed && slot.running.is_none();
         }
-        NodeAction::UnitStop { unit } => {
-            report.processes = state(world, node, unit.process());
-            if let Some(slot) = world.nodes[node].slots.get_mut(&unit.process()) {
-                report.changed = !std::mem::replace(&mut slot.held, true);
-            }
-            // systemctl stop waits, and sends CONT after TERM: a stopped process ends too.
-            world.end(node, unit.process());
-        }
-        NodeAction::UnitStart { unit } => {
-            if let Some(slot) = world.nodes[node].slots.get_mut(&unit.process()) {
-                slot.held = false;
-            }
-            if world.running(node, unit.process()).is_none() {
-                world.start(node, unit.process());
-                report.changed = true;
-            }
-        }
+        NodeAction::UnitStop { .. }
+        | NodeAction::UnitStart { .. }
+        | NodeAction::UnitRestart { .. }
+        | NodeAction::UnitOverride { .. }
+        | NodeAction::UnitOverrideRemove { .. } => act_on_unit(world, node, action, &mut report),
         NodeAction::DropAdd { rule } => {
             let filters = &mut world.nodes[node].filters;
             // In place of those that bear the tag already.
@@ -105,10 +93,93 @@ fn act(world: &mut World, node: usize, action: &NodeAction) -> Result<ActionRepo
             report.packets = filters.map(|filter| filter.packets.get()).sum();
         }
         NodeAction::SignalPod { pod, signal } => signal_pod(world, node, pod, *signal, &mut report)?,
+        NodeAction::ManifestArgs { pod, args } => {
+            if world.nodes[node].slots.get(&pod.process()).is_none_or(|slot| slot.held) {
+                return Err(no_pod(*pod));
+            }
+            report.changed = world.set_flags(node, pod.process(), Some(args))?;
+        }
+        NodeAction::ManifestRestore { pod } => {
+            report.changed = world.set_flags(node, pod.process(), None)?;
+        }
+        NodeAction::DeadlineSet { id, after, undo } => {
+            world.set_deadline(node, id, after.0, (**undo).clone());
+            report.changed = true;
+            report.how = Some("SIMULATED".into());
+        }
+        NodeAction::DeadlineClear { id } => {
+            report.changed = world.nodes[node].changed.deadlines.remove(id).is_some();
+        }
+        NodeAction::Survey => report.survey = survey(world, node),
         NodeAction::Inspect { process } => report.processes = state(world, node, *process),
     }
     report.paused = world.nodes[node].paused;
     Ok(report)
+}
+
+/// What systemd does.
+fn act_on_unit(world: &mut World, node: usize, action: &NodeAction, report: &mut ActionReport) {
+    match action {
+        NodeAction::UnitStop { unit } => {
+            report.processes = state(world, node, unit.process());
+            if let Some(slot) = world.nodes[node].slots.get_mut(&unit.process()) {
+                report.changed = !std::mem::replace(&mut slot.held, true);
+            }
+            // systemctl stop waits, and sends CONT after TERM: a stopped process ends too.
+            world.end(node, unit.process());
+        }
+        NodeAction::UnitStart { unit } => {
+            if let Some(slot) = world.nodes[node].slots.get_mut(&unit.process()) {
+                slot.held = false;
+            }
+            if world.running(node, unit.process()).is_none() {
+                world.start(node, unit.process());
+                report.changed = true;
+            }
+        }
+        NodeAction::UnitRestart { unit } => {
+            let process = unit.process();
+            if let Some(slot) = world.nodes[node].slots.get_mut(&process) {
+                slot.held = false;
+            }
+            world.end(node, process);
+            world.start(node, process);
+            report.processes = state(world, node, process);
+            report.changed = true;
+        }
+        NodeAction::UnitOverride { unit, settings } => {
+            world.nodes[node].changed.units.insert(unit.process(), settings.clone());
+            report.changed = true;
+        }
+        NodeAction::UnitOverrideRemove { unit } => {
+            let process = unit.process();
+            report.changed = world.nodes[node].changed.units.remove(&process).is_some();
+            if report.changed && world.running(node, process).is_none() {
+                world.start(node, process);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What a frozen node needs nothing for.
+fn from_outside(action: &NodeAction) -> bool {
+    match action {
+        NodeAction::Pause
+        | NodeAction::Unpause
+        | NodeAction::InspectNode
+        | NodeAction::Survey
+        | NodeAction::DeadlineClear { .. } => true,
+        NodeAction::DeadlineSet { undo, .. } => **undo == NodeAction::Unpause,
+        _ => false,
+    }
+}
+
+/// What a node does by itself when a deadline has come. An undo that finds nothing to do is none the less done.
+pub(super) fn fall_due(world: &mut World, node: usize, undo: &NodeAction) {
+    if let Err(why) = act(world, node, undo) {
+        tracing::warn!(%why, "a deadline's undo was not carried out");
+    }
 }
 
 fn no_pod(pod: StaticPod) -> String {

@@ -71,6 +71,9 @@ impl Provider for SimProvider {
             let deadline = Instant::now() + HEALTHY_WITHIN;
             while Instant::now() < deadline {
                 if known.health().await.is_empty() {
+                    // Whoever connects reads the settings of that moment.
+                    let known = Arc::new(known.connected_anew());
+                    self.clusters().insert(wanted.name.clone(), Arc::clone(&known));
                     return Ok((known, false));
                 }
                 sleep(Duration::from_secs(1)).await;
@@ -78,6 +81,7 @@ impl Provider for SimProvider {
             progress(format!("SIMULATED cluster {} does not get healthy and is replaced", wanted.name));
         }
         progress(format!("making SIMULATED cluster {} (seed {})", wanted.name, wanted.seed));
+        wanted.making.begins(&wanted.name)?;
         let cluster = Arc::new(SimCluster::new(wanted));
         self.clusters().insert(wanted.name.clone(), Arc::clone(&cluster));
         Ok((cluster, true))

@@ -3,6 +3,9 @@
 //! Needs a kind cluster with several control planes and two workers, which the test leaves as it was:
 //! `RECOUP_TEST_CLUSTER=name cargo test -p recoup-clusters --test kind_nodes -- --ignored --test-threads 1`
 
+#[path = "kind_nodes/left.rs"]
+mod left;
+
 use std::time::{Duration, Instant};
 
 use recoup_clusters::{
@@ -293,7 +296,8 @@ fn wanted(name: &str) -> Wanted {
             retry_period: recoup_model::time::Span::seconds(1),
         }),
     };
-    Wanted { profile, name: name.into(), image: None, version: None, adopt: false, seed: 1 }
+    let making = recoup_clusters::Making::default();
+    Wanted { profile, name: name.into(), image: None, version: None, adopt: false, seed: 1, making }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,8 @@ use recoup_clusters::{
     kind::{Docker, KindCluster, KindNodes, command},
 };
 use recoup_model::{
-    action::{NodeAction, Process, Signal},
+    action::{Capability, NodeAction, Process, Signal},
+    event::WatchNews,
     observation::{Conn, Endpoint, FailureClass, Freshness, Observation, Observed, Route},
     spec::{ProbeSpecs, RateSpec, WorkloadSpec},
     streams::streams,
@@ -90,7 +91,7 @@ async fn every_observation_succeeds_and_what_was_written_is_read_back() {
                 Ok(Observed::Served { pod }) if stream.name.starts_with("workload/service") => {
                     served.insert(pod);
                 }
-                Ok(Observed::Acknowledged { number }) => {
+                Ok(Observed::Acknowledged { number, .. }) => {
                     writers.insert(stream.name.clone(), number);
                 }
                 Ok(observed) => last = Some(observed),
@@ -222,6 +223,81 @@ async fn kept_connections_survive_a_process_that_was_killed_and_one_that_was_fro
     let (status, put, ()) = tokio::join!(outage(&cluster, status, 10), outage(&cluster, put, 10), freeze);
     for seen in [status, put] {
         assert!(seen.keys().eq(["timeout"]), "a frozen member only lets attempts time out: {seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a kind cluster"]
+async fn what_a_scheduler_wrote_is_found_in_the_log_and_dated() {
+    let cluster = connect().await;
+    assert!(cluster.capabilities().contains(&Capability::AuditLog), "{:?}", cluster.capabilities());
+    fixture(&cluster).await;
+    let attempt = Attempt { number: 0, timeout: Duration::from_secs(30) };
+    let began = Instant::now();
+    cluster.observe(&Observation::Schedule, attempt).await.expect("scheduled");
+    let ended = Instant::now();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let asked = Instant::now();
+    let acts = cluster.acts(Duration::from_secs(60)).await.unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{} acts within a minute, read in {:?}", acts.len(), asked.elapsed());
+    let bound = acts.iter().rfind(|act| act.object.contains("binding") && act.object.contains("/schedule-0"));
+    let bound = bound.unwrap_or_else(|| panic!("{acts:#?}"));
+    println!("{bound:?}");
+    // The way to the node and back is guessed to be even.
+    let slack = Duration::from_millis(100);
+    let (oldest, youngest) = (asked.duration_since(began), asked.duration_since(ended));
+    assert!(
+        bound.ago < oldest + slack && bound.ago + slack > youngest,
+        "{bound:?}: {youngest:?} to {oldest:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a kind cluster, and breaks it for a moment"]
+async fn a_watch_through_a_frozen_api_server_waits_and_is_told_all_when_it_is_thawed() {
+    let cluster = connect().await;
+    fixture(&cluster).await;
+    let node =
+        cluster.fingerprint().with_role(NodeRole::ControlPlane).last().expect("a control plane").name.clone();
+    let via = Endpoint::Node(node.clone());
+    let told = Mutex::new(Vec::new());
+    let changed = || -> Vec<u64> {
+        let of = |news: &WatchNews| match news {
+            WatchNews::Changed { revisions } => revisions.clone(),
+            _ => Vec::new(),
+        };
+        told.lock().expect("unpoisoned").iter().flat_map(of).collect()
+    };
+    let tell = |news| told.lock().expect("unpoisoned").push(news);
+    let signal = |signal| NodeAction::Signal { process: Process::KubeApiserver, signal, only: None };
+    let write = Observation::ApiWrite { via: via.clone(), conn: Conn::Reused };
+    let meddling = async {
+        while told.lock().expect("unpoisoned").len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cluster.act(&node, &signal(Signal::Stop)).await.expect("frozen");
+        // Sent now, and answered when the server moves again.
+        let frozen = cluster.observe(&write, Attempt { number: 1, timeout: Duration::from_secs(30) });
+        let thaw = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert!(changed().is_empty());
+            cluster.act(&node, &signal(Signal::Cont)).await.expect("thawed");
+        };
+        let (written, ()) = tokio::join!(frozen, thaw);
+        let Ok(Observed::Acknowledged { revision: Some(revision), .. }) = written else {
+            panic!("{written:?}")
+        };
+        for _ in 0..100 {
+            if changed().contains(&revision) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{revision} was not told: {told:?}");
+    };
+    tokio::select! {
+        ended = cluster.watch(&via, None, &tell) => panic!("{ended:?}"),
+        () = meddling => {}
     }
 }
 

@@ -2,6 +2,7 @@
 for tool in $(tools); do
     lines=$(deletions "$tool" "$1")
     [ -n "$lines" ] || continue
-    printf '%s\n' "$lines" | change "$tool" || exit 1
+    # A deadline may do the same at this moment: then it is done.
+    printf '%s\n' "$lines" | change "$tool" || [ -z "$(deletions "$tool" "$1")" ] || exit 1
     echo changed
 done

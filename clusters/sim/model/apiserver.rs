@@ -17,6 +17,8 @@ pub(crate) const PORT: u16 = 6443;
 pub(crate) struct ApiServer {
     /// It has read everything once: it listens and can answer from its cache.
     pub(crate) initialised: bool,
+    /// Its watch cache knows nothing of what came before this revision.
+    pub(crate) cache_from: u64,
     /// Since when its etcd check fails.
     pub(crate) etcd_lost: Option<Duration>,
 }
@@ -145,9 +147,12 @@ impl World {
             }
             let etcd = self.commits_through(node).is_some();
             let since = self.running(node, Process::KubeApiserver).map_or(self.now, |run| run.since);
-            let now = self.now;
+            let (now, revision) = (self.now, self.revision(node));
             let api = &mut self.apis[node];
-            api.initialised |= etcd;
+            if etcd && !api.initialised {
+                api.initialised = true;
+                api.cache_from = revision;
+            }
             api.etcd_lost = if etcd { None } else { api.etcd_lost.or(Some(now)) };
             if !api.initialised && now >= since + timing::API_STARTUP_LIMIT {
                 self.end(node, Process::KubeApiserver);

@@ -207,6 +207,11 @@ impl World {
         self.connections.get(&key).map(|connection| connection.backend)
     }
 
+    /// The revision up to which whoever is at the other end knows everything.
+    pub(crate) fn revision_for(&self, key: Key) -> Option<u64> {
+        self.backend(key).map(|backend| self.revision(backend))
+    }
+
     /// Closes the connection of that key.
     pub(crate) fn hang_up(&mut self, key: Key) {
         self.connections.remove(&key);

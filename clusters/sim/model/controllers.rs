@@ -51,7 +51,9 @@ impl World {
                 machine.seen = (machine.renewed, now);
             }
             if machine.seen.1 + timing::NODE_GRACE < now && machine.ready != Ready::Unknown {
+                let name = machine.name.clone();
                 self.set_ready(node, Ready::Unknown);
+                self.act(MANAGER, manager, "patch", format!("nodes/status {name}"));
             }
         }
         // With no node left to judge by, it trusts itself less than them (full disruption).
@@ -66,10 +68,18 @@ impl World {
             };
             if wanted != machine.tainted.map(|(key, _)| key) {
                 machine.tainted = wanted.map(|key| (key, now));
+                let name = machine.name.clone();
+                self.act(MANAGER, manager, "patch", format!("nodes {name}"));
             }
-            if machine.ready != Ready::True {
+            if self.nodes[node].ready != Ready::True {
+                let mut marked = Vec::new();
                 for pod in self.pods.iter_mut().filter(|pod| pod.node == Some(node)) {
-                    pod.ready = false;
+                    if std::mem::replace(&mut pod.ready, false) {
+                        marked.push(pod.name.clone());
+                    }
+                }
+                for pod in marked {
+                    self.act(MANAGER, manager, "patch", format!("pods/status recoup/{pod}"));
                 }
             }
         }
@@ -77,14 +87,14 @@ impl World {
 
     /// Deployments, evictions and endpoints.
     pub(crate) fn run_controllers(&mut self) {
-        if self.active(MANAGER).is_none() {
-            return;
-        }
+        let Some(manager) = self.active(MANAGER) else { return };
         let now = self.now;
         for index in 0..self.pods.len() {
             let taint = self.pods[index].node.and_then(|node| self.nodes[node].tainted);
-            if taint.is_some_and(|(_, since)| now >= since + self.toleration) {
+            if taint.is_some_and(|(_, since)| now >= since + self.toleration) && !self.pods[index].deleting {
                 self.pods[index].deleting = true;
+                let pod = self.pods[index].name.clone();
+                self.act(MANAGER, manager, "delete", format!("pods recoup/{pod}"));
             }
         }
         for index in 0..self.deployments.len() {
@@ -100,7 +110,7 @@ impl World {
                 Some(at) if now < at => {}
                 Some(_) => {
                     self.deployments[index].act_at = None;
-                    self.scale(index, have);
+                    self.scale(manager, index, have);
                 }
             }
         }
@@ -113,29 +123,35 @@ impl World {
         wanted.sort();
         if wanted != self.endpoints.0 {
             self.endpoints = (wanted, now);
+            self.act(MANAGER, manager, "update", "endpoints recoup/workload".to_owned());
         }
     }
 
-    fn scale(&mut self, deployment: usize, have: usize) {
+    fn scale(&mut self, manager: usize, deployment: usize, have: usize) {
         let Deployment { owner, name, replicas, .. } = self.deployments[deployment];
         let hash = self.deployments[deployment].hash.clone();
         for _ in have..replicas {
             let pod = format!("{name}-{hash}-{}", self.dice.word(5));
             let queued = self.now + self.dice.between(timing::CONTROLLER);
+            self.act(MANAGER, manager, "create", format!("pods recoup/{pod}"));
             self.pods.push(Pod::new(pod, owner, queued));
         }
         let surplus = have.saturating_sub(replicas);
-        for pod in self.pods.iter_mut().rev().filter(|pod| pod.owner == owner && !pod.deleting).take(surplus)
-        {
-            pod.deleting = true;
+        let mut surplus: Vec<usize> = (0..self.pods.len())
+            .rev()
+            .filter(|index| self.pods[*index].owner == owner && !self.pods[*index].deleting)
+            .take(surplus)
+            .collect();
+        while let Some(index) = surplus.pop() {
+            self.pods[index].deleting = true;
+            let pod = self.pods[index].name.clone();
+            self.act(MANAGER, manager, "delete", format!("pods recoup/{pod}"));
         }
     }
 
     /// Gives each queued pod the worker with the fewest of its siblings.
     pub(crate) fn run_scheduler(&mut self) {
-        if self.active(SCHEDULER).is_none() {
-            return;
-        }
+        let Some(scheduler) = self.active(SCHEDULER) else { return };
         for index in 0..self.pods.len() {
             let pod = &self.pods[index];
             if pod.node.is_some() || pod.deleting || self.now < pod.queued {
@@ -149,6 +165,10 @@ impl World {
                 .filter(|node| self.nodes[*node].ready == Ready::True && self.nodes[*node].tainted.is_none())
                 .min_by_key(|node| siblings(*node));
             self.pods[index].node = chosen;
+            if chosen.is_some() {
+                let pod = self.pods[index].name.clone();
+                self.act(SCHEDULER, scheduler, "create", format!("pods/binding recoup/{pod}"));
+            }
         }
     }
 

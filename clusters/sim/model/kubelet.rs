@@ -11,6 +11,7 @@ use super::{
     network::{Filter, Party},
     process::{BackOff, Slot},
     raft::Entry,
+    settings::Changed,
     timing,
 };
 
@@ -22,6 +23,8 @@ pub(crate) struct Machine {
     pub(crate) paused: bool,
     pub(crate) slots: BTreeMap<Process, Slot>,
     pub(crate) filters: Vec<Filter>,
+    /// What faults have set otherwise.
+    pub(crate) changed: Changed,
     next_pid: u32,
     // The API's objects.
     pub(crate) ready: Ready,
@@ -29,6 +32,8 @@ pub(crate) struct Machine {
     pub(crate) tainted: Option<(&'static str, Duration)>,
     /// `renewTime` of its node lease.
     pub(crate) renewed: Duration,
+    /// The revision of that renewal.
+    pub(crate) lease_revision: u64,
     /// What the node lifecycle controller saw of that, and when.
     pub(crate) seen: (Duration, Duration),
     // kube-proxy's.
@@ -53,10 +58,12 @@ impl Machine {
             paused: false,
             slots: processes.iter().map(|process| (*process, Slot::default())).collect(),
             filters: Vec::new(),
+            changed: Changed::default(),
             next_pid: 200,
             ready: Ready::True,
             tainted: None,
             renewed: Duration::ZERO,
+            lease_revision: 0,
             seen: (Duration::ZERO, Duration::ZERO),
             rules: Vec::new(),
             synced: Duration::ZERO,
@@ -170,6 +177,9 @@ impl World {
                 };
                 if written {
                     self.nodes[node].renewed = self.now;
+                    let asked =
+                        if node < self.planes { Some(node) } else { self.backend(Key::Kubelet(node)) };
+                    self.nodes[node].lease_revision = asked.map_or(0, |asked| self.revision(asked));
                     let ready = if self.runtime_works(node) { Ready::True } else { Ready::False };
                     self.set_ready(node, ready);
                 }
@@ -213,6 +223,20 @@ impl World {
             Signal::Stop => !std::mem::replace(&mut process.stopped, true),
             Signal::Cont => std::mem::replace(&mut process.stopped, false),
         }
+    }
+
+    pub(super) fn forget_pods_back_off(&mut self, node: usize) {
+        for pod in self.pods.iter_mut().filter(|pod| pod.node == Some(node)) {
+            if pod.back_off.forget() && pod.exited.is_some() {
+                pod.start_at = None;
+            }
+        }
+    }
+
+    /// Pods on a node whose container ended lately, with when.
+    pub(super) fn delayed_pods(&self, node: usize) -> impl Iterator<Item = (String, Duration)> {
+        let pods = self.pods.iter().filter(move |pod| pod.node == Some(node) && !pod.deleting);
+        pods.filter_map(|pod| Some((pod.name.clone(), pod.back_off.ended(self.now)?)))
     }
 
     /// Kubelets bring their pods to what they know is wanted.

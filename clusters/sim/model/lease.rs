@@ -36,6 +36,8 @@ pub(crate) struct Elector {
     round: Option<Duration>,
     /// Start of an attempt that hangs.
     attempt: Option<Duration>,
+    /// It has done what [`World::stray`] has it do.
+    pub(crate) strayed: bool,
 }
 
 impl World {
@@ -56,8 +58,9 @@ impl World {
             self.push(self.now + timing::POLL, again);
             return;
         }
+        self.stray(component, node);
         let now = self.now;
-        let times = self.election;
+        let times = self.election_of(component, node);
         let elector = &mut self.electors[node][component];
         let leading = elector.leading;
         let round = *elector.round.get_or_insert(now);
@@ -95,13 +98,14 @@ impl World {
     fn try_acquire_or_renew(&mut self, component: usize, node: usize) -> bool {
         let now = self.now;
         let lease = self.leases[component].clone();
+        let times = self.election_of(component, node);
         let elector = &mut self.electors[node][component];
         if elector.observed != lease {
             elector.observed = lease.clone();
             elector.observed_at = now;
         }
         let mine = lease.holder == elector.identity;
-        let valid = now < elector.observed_at + self.election.lease_duration.0;
+        let valid = now < elector.observed_at + times.lease_duration.0;
         if !lease.holder.is_empty() && !mine && valid {
             return false;
         }

@@ -5,6 +5,7 @@
 //! is a loop every [`timing::LOOP`]. Events at one time run in the order in which they were pushed, and
 //! observers draw no random numbers from the model: the same seed and deeds give the same history.
 
+mod acts;
 pub(crate) mod apiserver;
 pub(crate) mod balancer;
 mod controllers;
@@ -15,6 +16,7 @@ pub(crate) mod lease;
 pub(crate) mod network;
 mod process;
 pub(crate) mod raft;
+mod settings;
 pub(crate) mod timing;
 mod world;
 

@@ -15,6 +15,8 @@ pub(crate) struct Slot {
     pub(crate) held: bool,
     /// When the kubelet acts on a manifest that was moved aside.
     pub(crate) remove_at: Option<Duration>,
+    /// When the kubelet acts on a manifest that was changed.
+    pub(crate) replace_at: Option<Duration>,
     /// The manifest has just come (back): no back-off.
     pub(crate) fresh: bool,
     pub(crate) exited: Duration,
@@ -44,6 +46,8 @@ pub(crate) struct Running {
 pub(crate) struct BackOff {
     value: Duration,
     updated: Option<Duration>,
+    /// When the container ended last.
+    ended: Option<Duration>,
 }
 
 impl BackOff {
@@ -53,7 +57,19 @@ impl BackOff {
         let wait = if fresh { Duration::ZERO } else { self.value };
         self.value = if fresh { timing::BACK_OFF } else { (self.value * 2).min(timing::BACK_OFF_MAX) };
         self.updated = Some(exited + wait);
+        self.ended = Some(exited);
         wait
+    }
+
+    /// When the container ended, where a next start would be delayed for that.
+    pub(crate) fn ended(&self, now: Duration) -> Option<Duration> {
+        let updated = self.updated.filter(|at| now.saturating_sub(*at) <= timing::BACK_OFF_RESET)?;
+        Some(self.ended.unwrap_or(updated))
+    }
+
+    /// Forgets everything; true where there was something.
+    pub(crate) fn forget(&mut self) -> bool {
+        std::mem::take(self).updated.is_some()
     }
 }
 
@@ -113,6 +129,7 @@ impl World {
             kill_at: None,
         });
         slot.start_at = None;
+        slot.replace_at = None;
         slot.fresh = false;
         self.tell(Fact::ProcessStarted { node, process });
         match process {
@@ -120,7 +137,10 @@ impl World {
             Process::KubeApiserver => self.apis[node] = super::apiserver::ApiServer::default(),
             Process::KubeControllerManager => self.elector_start(0, node, pid, ready),
             Process::KubeScheduler => self.elector_start(1, node, pid, ready),
-            Process::Kubelet => self.push(ready, Event::Kubelet { node, pid }),
+            Process::Kubelet => {
+                self.forget_back_off(node);
+                self.push(ready, Event::Kubelet { node, pid });
+            }
             Process::KubeProxy | Process::Containerd => {}
         }
     }
@@ -230,6 +250,8 @@ impl World {
     fn restart(&mut self, node: usize, process: Process, kubelet: bool) {
         let now = self.now;
         let notice = self.dice.clone().between(timing::NOTICE);
+        let exited = self.nodes[node].slots.get(&process).map_or(now, |slot| slot.exited);
+        let returns = self.unit_returns(node, process, exited);
         let Some(slot) = self.nodes[node].slots.get_mut(&process) else { return };
         if slot.held {
             slot.start_at = None;
@@ -240,7 +262,7 @@ impl World {
         match slot.start_at {
             Some(at) if now >= at => self.start(node, process),
             Some(_) => {}
-            None if by_systemd(process) => slot.start_at = Some(slot.exited + timing::RESTART_SEC),
+            None if by_systemd(process) => slot.start_at = returns,
             None => {
                 // Drawn on a copy before borrowing, and spent only here: idle looks cost no randomness.
                 let wait = if slot.fresh { Duration::ZERO } else { slot.back_off.next(slot.exited) };
@@ -256,11 +278,12 @@ impl World {
         let failing = process == Process::KubeApiserver
             && self.apis[node].etcd_lost.is_some_and(|at| now >= at + timing::LIVENESS_FAILING);
         let Some(slot) = self.nodes[node].slots.get_mut(&process) else { return };
-        let (held, remove_at) = (slot.held, slot.remove_at);
+        let (held, remove_at, replace_at) = (slot.held, slot.remove_at, slot.replace_at);
         let Some(run) = slot.running.as_mut() else { return };
         let frozen = process != Process::KubeProxy
             && run.frozen_since.is_some_and(|at| now >= at + timing::LIVENESS_FROZEN);
-        let removed = held && remove_at.is_some_and(|at| now >= at);
+        let removed =
+            (held && remove_at.is_some_and(|at| now >= at)) || replace_at.is_some_and(|at| now >= at);
         if run.kill_at.is_some_and(|at| now >= at) {
             self.end(node, process);
         } else if run.kill_at.is_none() && (frozen || failing || removed) {

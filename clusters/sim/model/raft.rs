@@ -245,6 +245,20 @@ impl World {
         true
     }
 
+    /// The revision up to which a member knows everything: the log's length counts for one.
+    pub(crate) fn revision(&self, member: usize) -> u64 {
+        self.members[member].applied as u64
+    }
+
+    /// Revisions of what write probes wrote through API servers, after one revision up to another.
+    pub(crate) fn written(&self, after: u64, up_to: u64) -> Vec<u64> {
+        let probed =
+            |entry: &Entry| matches!(entry, Entry::Write { stream, .. } if stream.starts_with("api/write/"));
+        let skipped = usize::try_from(after).unwrap_or(usize::MAX);
+        let revisions = (1..=up_to).zip(&self.log).skip(skipped);
+        revisions.filter(|(_, entry)| probed(entry)).map(|(revision, _)| revision).collect()
+    }
+
     /// The member that leads with a quorum behind it.
     pub(crate) fn leader(&self) -> Option<usize> {
         let leads = |member: &usize| self.members[*member].role == Role::Leader;

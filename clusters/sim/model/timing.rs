@@ -49,6 +49,11 @@ pub(crate) const API_SHUTDOWN: Duration = secs(30);
 /// A starting API server that finds no etcd gives up (`--storage-initialization-timeout` and its post-start hooks).
 pub(crate) const API_STARTUP_LIMIT: Duration = secs(25);
 
+/// A watch cache sends bookmarks this often (apiserver, storage/cacher: `bookmarkFrequency`).
+pub(crate) const BOOKMARK: Duration = secs(60);
+/// What the watcher asks for as `timeoutSeconds`.
+pub(crate) const WATCH_ENDS: Duration = secs(3600);
+
 // Load balancer of kind up to 0.31: HAProxy 2.x with its documented defaults.
 
 /// `inter`.

@@ -14,6 +14,7 @@ use recoup_model::{
 
 use super::{
     Deployment, Fact,
+    acts::Act,
     apiserver::ApiServer,
     balancer::{Balancer, Connection, Key},
     dice::Dice,
@@ -44,6 +45,8 @@ pub(crate) enum Event {
     Kubelet { node: usize, pid: u32 },
     /// A process has finished ending.
     Exit { node: usize, process: Process, pid: u32 },
+    /// An undo that a node carries out by itself; `due` tells it from a later one of the name.
+    Deadline { node: usize, id: String, due: Duration },
 }
 
 /// Everything.
@@ -78,6 +81,10 @@ pub(crate) struct World {
     pub(crate) toleration: Duration,
     pub(crate) next_ip: u32,
     pub(crate) facts: Vec<(Duration, Fact)>,
+    /// What API servers log of the two components' writes.
+    pub(crate) acts: Vec<Act>,
+    /// A holder that is thawed after its lease was taken writes once more before it notices.
+    pub(crate) thawed_holders_write: bool,
     pub(crate) known: Known,
 }
 
@@ -128,6 +135,8 @@ impl World {
             toleration: timing::TOLERATION,
             next_ip: 1,
             facts: Vec::new(),
+            acts: Vec::new(),
+            thawed_holders_write: false,
             known: Known::default(),
         };
         world.boot();
@@ -194,6 +203,11 @@ impl World {
             Event::Elector { component, node, pid } => self.on_elector(component, node, pid),
             Event::Kubelet { node, pid } => self.on_kubelet(node, pid),
             Event::Exit { node, process, pid } => self.on_exit(node, process, pid),
+            Event::Deadline { node, id, due } => {
+                if let Some(undo) = self.deadline_due(node, &id, due) {
+                    crate::sim::nodes::fall_due(self, node, &undo);
+                }
+            }
         }
     }
 

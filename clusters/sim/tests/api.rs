@@ -1,5 +1,7 @@
 //! API servers, the load balancer, kept and new connections.
 
+use recoup_model::observation::SLOTS;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -92,12 +94,12 @@ async fn a_killed_backend_resets_kept_connections_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_was_acknowledged_is_read_back_and_a_fixture_empties_it() {
     let lab = Lab::ha(7);
-    for number in 0..1030 {
+    for number in 0..SLOTS + 6 {
         lab.observe(&write(Endpoint::Lb), number, 1.0).await.expect("healthy");
     }
     let found = lab.cluster.read_back_api(&at(CONTROL_PLANES[2])).await.expect("healthy");
     let slots = &found[&write(Endpoint::Lb).stream()];
-    assert_eq!((slots.len(), slots[&5], slots[&1023]), (1024, 1029, 1023));
+    assert_eq!((slots.len() as u64, slots[&5], slots[&1023]), (SLOTS, SLOTS + 5, 1023));
     lab.workload(None).await;
     assert!(lab.cluster.read_back_api(&Endpoint::Lb).await.expect("healthy").is_empty());
 }

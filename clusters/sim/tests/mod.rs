@@ -4,10 +4,11 @@ mod api;
 mod etcd;
 mod leases;
 mod nodes;
+mod oracles;
 mod processes;
 mod provider;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use recoup_model::{
     action::{ActionReport, NodeAction, Process, Signal, StaticPod},
@@ -35,18 +36,23 @@ fn wanted(profile: &str, seed: u64) -> Wanted {
         version: None,
         adopt: false,
         seed,
+        making: crate::Making::default(),
     }
 }
 
 /// A cluster with what tests do to it.
 struct Lab {
-    cluster: SimCluster,
+    cluster: Arc<SimCluster>,
     began: Instant,
 }
 
 impl Lab {
     fn new(profile: &str, seed: u64) -> Lab {
-        Lab { cluster: SimCluster::new(&wanted(profile, seed)), began: Instant::now() }
+        Lab::around(Arc::new(SimCluster::new(&wanted(profile, seed))))
+    }
+
+    fn around(cluster: Arc<SimCluster>) -> Lab {
+        Lab { cluster, began: Instant::now() }
     }
 
     fn ha(seed: u64) -> Lab {
