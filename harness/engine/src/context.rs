@@ -119,6 +119,13 @@ impl Context {
         tasks.shutdown().await;
     }
 
+    /// Stops everything in the background when it is dropped, so that an experiment nobody waits for any more ends
+    /// whole: its tasks hold the context, which holds them.
+    #[must_use = "dropped at once it stops what is in the background"]
+    pub fn stop_on_drop(&self) -> StopOnDrop {
+        StopOnDrop(Arc::clone(&self.background))
+    }
+
     /// The nodes that a step hit.
     #[must_use]
     pub fn hit(&self, step: u32) -> Vec<String> {
@@ -151,13 +158,30 @@ impl Context {
         problems
     }
 
-    async fn undo(&self, entry: &Entry) -> Result<(), ClusterError> {
+    /// Carries out an undo and calls off the node's deadline for it, which is no part of the measured time. False
+    /// where nothing was left to undo.
+    pub(crate) async fn undo(&self, entry: &Entry) -> Result<bool, ClusterError> {
         let began = self.recorder.clock().now();
-        self.ledger.undo(entry, &*self.cluster).await?;
+        let report = self.cluster.act(&entry.node, &entry.undo).await?;
         let ended = self.recorder.clock().now();
         let (step, node, action) = (entry.step, entry.node.clone(), entry.undo.clone());
         self.recorder.record(Event::Undone { step, node, action, began, ended });
-        Ok(())
+        if let Some(id) = &entry.deadline {
+            self.cluster.act(&entry.node, &NodeAction::DeadlineClear { id: id.clone() }).await?;
+        }
+        if let Err(error) = self.ledger.done(entry.id) {
+            tracing::warn!(%error, "an undo was carried out but could not be noted");
+        }
+        Ok(report.changed)
+    }
+}
+
+/// See [`Context::stop_on_drop`].
+pub struct StopOnDrop(Arc<Mutex<JoinSet<Result<(), Broken>>>>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        drop(std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 }
 
@@ -170,40 +194,10 @@ pub struct StepContext {
     pub step: u32,
 }
 
-/// An undo that is safely on disk. Whoever holds it must carry it out; the ledger does if nobody can.
-#[must_use = "an armed fault must be undone"]
-pub struct Armed {
-    context: Context,
-    entry: Entry,
-}
-
-impl Armed {
-    /// Undoes it now.
-    ///
-    /// # Errors
-    /// Where the node cannot be reached: it stays in the ledger.
-    pub async fn undo(self) -> Result<(), ClusterError> {
-        self.context.undo(&self.entry).await
-    }
-}
-
 /// Between two looks at a node while waiting for something to show.
 const LOOK_PERIOD: Duration = Duration::from_millis(150);
 
 impl StepContext {
-    /// Puts an undo on disk.
-    ///
-    /// # Errors
-    /// Where that fails: do not inject.
-    pub fn arm(&self, node: &str, undo: NodeAction) -> Result<Armed, Broken> {
-        let fingerprint = self.context.cluster.fingerprint();
-        let ledger = &self.context.ledger;
-        let id = ledger.arm(fingerprint.provider, &fingerprint.cluster, node, self.step, undo.clone())?;
-        let (cluster, node) = (fingerprint.cluster.clone(), node.to_owned());
-        let entry = Entry { id, provider: fingerprint.provider, cluster, node, step: self.step, undo };
-        Ok(Armed { context: self.context.clone(), entry })
-    }
-
     /// Does something to a node and records it.
     ///
     /// # Errors
@@ -260,16 +254,6 @@ impl StepContext {
     pub fn record_evidence(&self, node: &str, check: &str, effective: bool, seen: String) {
         let (step, node, check) = (self.step, node.to_owned(), check.to_owned());
         self.context.recorder.record(Event::Evidence { step, node, check, effective, seen });
-    }
-
-    /// Undoes an armed fault after a time, in the background.
-    pub fn undo_after(&self, hold: Duration, armed: Vec<Armed>) {
-        let deadline = Instant::now() + hold;
-        self.context.background(async move {
-            tokio::time::sleep_until(deadline).await;
-            let undone = futures::future::join_all(armed.into_iter().map(Armed::undo)).await;
-            undone.into_iter().collect::<Result<(), _>>().map_err(Broken::from)
-        });
     }
 }
 

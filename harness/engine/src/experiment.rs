@@ -9,6 +9,7 @@ use recoup_model::{
     judge::{Live, judge},
     observation::Endpoint,
     plan::Plan,
+    predict::{predict, unpredicted},
     spec::{Assertion, Step},
     streams::streams,
     topology::NodeRole,
@@ -18,12 +19,14 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    EngineError,
+    EngineError, acts, backoff,
     context::{Broken, Context},
     faults,
     ledger::Ledger,
     probes::Probes,
     recorder::Recorder,
+    residue::survey,
+    watchers::Watchers,
 };
 
 /// A cluster may still be settling from the experiment before, and a killed static pod's restart
@@ -58,16 +61,27 @@ pub struct Run<'a> {
 pub async fn run(run: Run<'_>, plan: &Plan) -> Result<ExperimentResult, EngineError> {
     let Run { cluster, recorder, ledger, cancel, seed } = run;
     recorder.record(Event::ClusterProgress { message: format!("{}: preparing the workload", plan.id) });
-    let fixture = tokio::select! {
-        fixture = cluster.fixture(&plan.workload) => fixture,
+    let (forgotten, fixture) = tokio::select! {
+        // The kubelets first: what their restart stirs up has settled once the workload serves.
+        prepared = async { (backoff::forget(&cluster).await, cluster.fixture(&plan.workload).await) } => prepared,
         () = cancel.cancelled() => return Err(EngineError::Interrupted),
     };
     recorder.begin_experiment();
     let mut plan = plan.clone();
     let unrouted = fixture.as_ref().map(|f| f.unrouted.clone()).unwrap_or_default();
     plan.streams = streams(&plan.probes, cluster.fingerprint(), &unrouted);
+    plan.predictions = predict(&plan, cluster.configuration());
     recorder.record(Event::ExperimentStarted { plan: Box::new(plan.clone()) });
+    for doubt in &cluster.configuration().doubts {
+        recorder.record(Event::Note { message: format!("settings: {doubt}") });
+    }
+    for (milestone, why) in unpredicted(&plan, cluster.configuration()) {
+        recorder.record(Event::Note { message: format!("{milestone}: no interval is predicted: {why}") });
+    }
     recorder.record(Event::PhaseStarted { phase: Phase::Setup });
+    for (finding, remedy) in forgotten {
+        recorder.record(Event::Precondition { finding, remedy });
+    }
     let ended = match fixture {
         Ok(fixture) => go(&cluster, recorder, ledger, cancel, seed, &plan, fixture).await,
         Err(error) => Err(Broken::Cluster(error)),
@@ -100,6 +114,8 @@ async fn go(
     if !healthy(cluster, recorder, cancel, Stage::Before).await? {
         return Ok(());
     }
+    survey(cluster, recorder, Stage::Before).await?;
+    let watchers = Watchers::start(&plan.streams, cluster, recorder);
     let probes = Probes::start(&plan.streams, cluster, recorder);
     let context = Context::new(
         Arc::clone(cluster),
@@ -109,6 +125,7 @@ async fn go(
         cancel.clone(),
         seed,
     );
+    let _stop = context.stop_on_drop();
     let disturbed = tokio::select! {
         // A task of its own, so that a panic in it is an error here and everything is undone.
         ended = disturb(context.clone(), plan.clone()) => ended,
@@ -121,10 +138,29 @@ async fn go(
         recorder.record(Event::Note { message });
     }
     recorder.record(Event::PhaseStarted { phase: Phase::Cleanup });
-    disturbed?;
-    aftermath(&context, plan).await?;
+    if disturbed.is_ok() {
+        tokio::select! {
+            () = watchers.catch_up() => {}
+            () = cancel.cancelled() => {}
+        }
+    }
+    watchers.stop().await;
+    let ended = match disturbed {
+        Ok(()) => conclude(&context, plan).await,
+        Err(broken) => Err(broken),
+    };
+    // However it ended, and last: what is settling back is no residue.
+    let surveyed = survey(cluster, recorder, Stage::After).await;
+    ended.and(surveyed)
+}
+
+/// What is looked at once everything is undone and probing is over.
+async fn conclude(context: &Context, plan: &Plan) -> Result<(), Broken> {
+    let (cluster, recorder) = (&context.cluster, &context.recorder);
+    aftermath(context, plan).await?;
     read_back(cluster, recorder).await;
-    healthy(cluster, recorder, cancel, Stage::After).await?;
+    healthy(cluster, recorder, &context.cancel, Stage::After).await?;
+    acts::record(&**cluster, recorder).await;
     Ok(())
 }
 
@@ -183,7 +219,7 @@ async fn recover(context: &Context, plan: &Plan) -> Result<(), Broken> {
     let fingerprint = context.cluster.fingerprint();
     let longest = plan.steps.iter().filter_map(Step::hold).max().unwrap_or_default();
     let mut background = std::pin::pin!(context.join_background());
-    let mut deadline = Instant::now() + longest.0 + plan.observe.0;
+    let mut deadline = Instant::now() + longest.0 + plan.observed().0;
     let mut live = Live::new(plan, fingerprint);
     let mut pushed = 0;
     let mut joined = false;
@@ -193,7 +229,7 @@ async fn recover(context: &Context, plan: &Plan) -> Result<(), Broken> {
                 ended?;
                 joined = true;
                 recorder.record(Event::PhaseStarted { phase: Phase::Recovery });
-                deadline = deadline.min(Instant::now() + plan.observe.0);
+                deadline = deadline.min(Instant::now() + plan.observed().0);
             }
             () = sleep(LOOK) => {}
         }

@@ -3,15 +3,23 @@
 pub mod choose;
 pub mod heal;
 pub mod ledger;
+pub mod probes;
 pub mod reader;
+pub mod reaper;
 pub mod recorder;
 
+mod acts;
+mod armed;
+mod backoff;
 mod context;
+mod ending;
 mod experiment;
 mod faults;
 mod overhead;
-mod probes;
+mod residue;
 mod session;
 mod targets;
+mod watchers;
 
+pub use ending::{Ending, Left};
 pub use session::{EVENTS, EngineError, Listener, Session, Settings};

@@ -9,6 +9,7 @@ use std::{
 use recoup_model::{
     event::{Event, FORMAT, Record},
     judge::judge,
+    repetition::repetitions,
     run::{RecordError, run_result},
     topology::Fingerprint,
     verdict::{ExperimentResult, RunResult, Verdict},
@@ -29,7 +30,7 @@ pub enum ReadError {
         source: io::Error,
     },
     /// Written by another version.
-    #[error("{path}: its format is {found}, and this version of recoup reads format {FORMAT}")]
+    #[error("{path}: its format is {found}, and this version of recoup reads formats 1 to {FORMAT}")]
     Version {
         /// Its path.
         path: PathBuf,
@@ -132,7 +133,7 @@ impl Records {
             Err(source) => return Err(ReadError::Damaged { path, line: 1, column: source.column(), source }),
         };
         match head.format {
-            Some(found) if found == FORMAT => Ok(()),
+            Some(found) if (1..=u64::from(FORMAT)).any(|known| found == known) => Ok(()),
             Some(found) => Err(ReadError::Version { path, found: found.to_string() }),
             None => Err(ReadError::Version { path, found: "not told in its first line".into() }),
         }
@@ -170,7 +171,7 @@ impl Reading {
     #[must_use]
     pub fn differences(&self) -> Vec<(&str, Verdict, Verdict)> {
         let pairs = self.recorded.experiments.iter().zip(&self.judged.experiments);
-        let known = pairs.filter(|(old, _)| !self.unjudged.contains(&old.id));
+        let known = pairs.filter(|(old, _)| !self.unjudged.contains(&named(&old.id, old.trial)));
         known
             .filter(|(old, new)| old.verdict != new.verdict)
             .map(|(old, new)| (old.id.as_str(), old.verdict, new.verdict))
@@ -220,11 +221,13 @@ pub(crate) fn as_recorded(records: &[Record]) -> Result<RunResult, RecordError> 
     let mut run = run_result(records)?;
     for record in records {
         if let Event::ExperimentFinished { result } = &record.event
-            && let Some(known) = run.experiments.iter_mut().find(|known| known.id == result.id)
+            && let Some(known) =
+                run.experiments.iter_mut().find(|known| known.id == result.id && known.trial == result.trial)
         {
             known.clone_from(result);
         }
     }
+    run.repetitions = repetitions(&run.experiments);
     Ok(run)
 }
 
@@ -298,12 +301,17 @@ impl Sorted {
             finished(at, judge(plan, fingerprint, &records))
         });
         if result.is_none() {
-            self.unjudged.push(plan.id.clone());
+            self.unjudged.push(named(&plan.id, plan.trial));
         }
         let recorded = result.or_else(|| anew.clone());
         self.judged.extend(anew.or_else(|| recorded.clone()));
         self.recorded.extend(recorded);
     }
+}
+
+/// An experiment, or a later trial of it.
+fn named(id: &str, trial: u32) -> String {
+    if trial == 1 { id.to_owned() } else { format!("{id}, trial {trial}") }
 }
 
 fn finished(at: recoup_model::time::Offset, result: ExperimentResult) -> Record {

@@ -131,6 +131,14 @@ impl Recorder {
         Err(EngineError::Record { path: self.path.to_path_buf(), source })
     }
 
+    /// Hands waiting samples to the system: from then on the death of this process loses none of them.
+    pub fn flush(&self) {
+        let mut inner = self.lock();
+        if !inner.pending.is_empty() && inner.flushed.elapsed() >= FLUSH_PERIOD {
+            inner.flush();
+        }
+    }
+
     /// Writes everything and syncs it to the disk.
     ///
     /// # Errors
@@ -177,6 +185,14 @@ impl Recorder {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hands over what waits, even where nothing more comes after it, until dropped.
+pub async fn keep_flushed(recorder: Recorder) {
+    loop {
+        tokio::time::sleep(FLUSH_PERIOD).await;
+        recorder.flush();
     }
 }
 

@@ -6,10 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use recoup_clusters::{Cluster, ClusterError, Profile, Provider, Wanted};
+use recoup_clusters::{Cluster, ClusterError, Making, Profile, Provider, Wanted};
 use recoup_model::{
     event::{Event, FORMAT, Record},
     plan::Plan,
+    repetition::trial_seed,
+    residue::ByNode,
     run::RecordError,
     topology::ProviderKind,
     verdict::{ExperimentResult, RunResult, Verdict},
@@ -18,12 +20,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    ending::Ending,
     experiment,
-    heal::heal_cluster,
+    heal::{heal_cluster, undo_all, words},
     ledger::{Ledger, LedgerError},
     overhead,
     reader::as_recorded,
-    recorder::{Clock, Recorder},
+    reaper::{self, Reaper},
+    recorder::{self, Clock, Recorder},
+    residue::{left_by_last, still_left},
 };
 
 /// The record's file name in a run's directory.
@@ -47,6 +52,11 @@ pub struct Settings {
     pub version: Option<String>,
     /// Use a cluster that somebody else made.
     pub adopt: bool,
+    /// Delete at the end the clusters that this run makes.
+    pub delete: bool,
+    /// How a reaper is started, where there is to be one (see [`crate::reaper`]); none on simulated clusters, which
+    /// end with their process.
+    pub reaper: Option<reaper::Command>,
     /// Cancelled on Ctrl-C: the running experiment is undone and aborted.
     pub cancel: CancellationToken,
 }
@@ -64,6 +74,7 @@ impl Settings {
             version: self.version.clone(),
             adopt: self.adopt,
             seed: self.seed,
+            making: Making::default(),
         })
     }
 }
@@ -79,8 +90,10 @@ pub struct Session {
     /// The profile of the experiment that ran last: its fingerprint stands in the record.
     current: Option<String>,
     interrupted: bool,
+    /// What the nodes of a profile's cluster were like before and after the experiment that left something on them.
+    unclean: BTreeMap<String, ByNode>,
     overhead: JoinSet<()>,
-    experiments: u64,
+    reaper: Option<Reaper>,
 }
 
 impl Session {
@@ -115,14 +128,39 @@ impl Session {
             clusters: BTreeMap::new(),
             current: None,
             interrupted: false,
+            unclean: BTreeMap::new(),
             overhead: JoinSet::new(),
-            experiments: 0,
+            reaper: None,
         };
-        // Under virtual time the processor time of this process says nothing.
+        // Under virtual time the processor time of this process says nothing, and a sample is not old after a while.
         if session.provider.kind() != ProviderKind::Sim {
             session.overhead = overhead::watch(&session.recorder);
+            session.overhead.spawn(recorder::keep_flushed(session.recorder.clone()));
+            session.watched();
         }
         Ok(session)
+    }
+
+    /// Starts the reaper. A run without one goes on: the nodes' own deadlines and `recoup heal` are left.
+    fn watched(&mut self) {
+        let Some(command) = &self.settings.reaper else { return };
+        match Reaper::start(command, &self.dir) {
+            Ok(reaper) => self.reaper = Some(reaper),
+            Err(error) => {
+                let message = format!(
+                    "no reaper could be started ({error}): should this process be killed, the nodes' own deadlines \
+                     undo its faults, and `recoup heal` what they do not"
+                );
+                self.recorder.record(Event::Note { message });
+            }
+        }
+    }
+
+    /// What is left to do after [`Session::finish`]; to be taken before it.
+    #[must_use]
+    pub fn ending(&mut self) -> Ending {
+        let (ledger, provider) = (self.ledger.clone(), Arc::clone(&self.provider));
+        Ending { ledger, provider, reaper: self.reaper.take() }
     }
 
     /// The run's directory.
@@ -142,16 +180,46 @@ impl Session {
             Some(cluster) => (cluster, false),
             None => self.obtain(profile).await?,
         };
+        if created {
+            self.unclean.remove(profile);
+        }
+        self.check_clean(profile, &cluster).await?;
         self.clusters.insert(profile.to_owned(), Arc::clone(&cluster));
         self.current = Some(profile.to_owned());
         let fingerprint = Box::new(cluster.fingerprint().clone());
-        self.recorder.record(Event::ClusterReady { fingerprint, created });
+        let configuration = Some(Box::new(cluster.configuration().clone()));
+        self.recorder.record(Event::ClusterReady { fingerprint, created, configuration });
         Ok(cluster)
     }
 
+    /// Refuses a cluster on which an earlier experiment of this run has left something.
+    async fn check_clean(&mut self, profile: &str, cluster: &Arc<dyn Cluster>) -> Result<(), EngineError> {
+        let Some(surveys) = self.unclean.get(profile).cloned() else { return Ok(()) };
+        let left = still_left(cluster, surveys).await;
+        if left.is_empty() {
+            self.unclean.remove(profile);
+            return Ok(());
+        }
+        let (cluster, what) = (cluster.fingerprint().cluster.clone(), left.join("; "));
+        Err(ClusterError::LeftBehind { cluster, what }.into())
+    }
+
     async fn obtain(&mut self, profile: &str) -> Result<(Arc<dyn Cluster>, bool), EngineError> {
-        let wanted = self.settings.wanted(profile)?;
-        let healed = heal_cluster(&self.settings.runs, self.provider.as_ref(), &wanted.name).await?;
+        let mut wanted = self.settings.wanted(profile)?;
+        let (ledger, kind, delete) = (self.ledger.clone(), self.provider.kind(), self.settings.delete);
+        wanted.making = Making::new(move |cluster| {
+            ledger.making(kind, cluster, delete).map_err(|error| ClusterError::File {
+                path: format!("{cluster} is not made, because it could not be noted"),
+                source: std::io::Error::other(error),
+            })
+        });
+        self.undo_the_rest().await;
+        let left = self.ledger.pending().len();
+        if left > 0 {
+            return Err(EngineError::Unhealed { left, dir: self.dir.clone() });
+        }
+        let healed =
+            heal_cluster(&self.settings.runs, self.provider.as_ref(), &wanted.name, &self.dir).await?;
         for message in healed {
             self.recorder.record(Event::Note { message });
         }
@@ -160,7 +228,13 @@ impl Session {
             recorder.record(Event::ClusterProgress { message });
         };
         tokio::select! {
-            obtained = self.provider.obtain(&wanted, &progress) => Ok(obtained?),
+            obtained = self.provider.obtain(&wanted, &progress) => {
+                let (cluster, created) = obtained?;
+                if created {
+                    self.ledger.made(&wanted.name)?;
+                }
+                Ok((cluster, created))
+            }
             () = self.settings.cancel.cancelled() => {
                 self.interrupted = true;
                 Err(EngineError::Interrupted)
@@ -174,22 +248,42 @@ impl Session {
     /// Where the record cannot be written or the run was cancelled.
     pub async fn experiment(&mut self, plan: &Plan) -> Result<ExperimentResult, EngineError> {
         let cluster = self.cluster(&plan.profile).await?;
-        self.experiments += 1;
         let run = experiment::Run {
             cluster,
             recorder: &self.recorder,
             ledger: &self.ledger,
             cancel: &self.settings.cancel,
-            seed: self.settings.seed.wrapping_add(self.experiments),
+            seed: trial_seed(self.settings.seed, &plan.id, plan.trial),
         };
         let result = experiment::run(run, plan).await;
+        self.undo_the_rest().await;
         self.interrupted |= matches!(result, Err(EngineError::Interrupted));
         // A cluster that the harness could not work with is looked for anew by the next experiment.
         if result.as_ref().is_ok_and(|result| result.verdict == Verdict::Inconclusive) {
             self.clusters.remove(&plan.profile);
             self.current = None;
+            if let Some(surveys) = left_by_last(&self.recorder) {
+                self.unclean.insert(plan.profile.clone(), surveys);
+            }
         }
         result
+    }
+
+    /// What the experiment could not undo on the cluster as it knew it, on the nodes that there are now: a node may
+    /// be gone, and Docker may have been restarted.
+    async fn undo_the_rest(&self) {
+        let pending = self.ledger.pending();
+        if pending.is_empty() {
+            return;
+        }
+        for (entry, outcome) in undo_all(&self.ledger, &*self.provider, pending, false).await {
+            let how = match outcome {
+                Ok(true) => "undone at the second try".to_owned(),
+                Ok(false) => "nothing is left to undo".to_owned(),
+                Err(error) => format!("not undone at the second try either: {error}"),
+            };
+            self.recorder.record(Event::Note { message: format!("{}: {how}", words(&entry)) });
+        }
     }
 
     /// Records that an experiment is left out.

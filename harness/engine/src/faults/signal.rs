@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use recoup_model::{
-    action::{NodeAction, Process, ProcessId, Signal},
+    action::{ActionReport, NodeAction, Process, ProcessId, Signal},
     event::Event,
     spec::SignalFault,
     time::Offset,
 };
 use tokio::time::{Instant, sleep};
 
-use crate::context::{Armed, Broken, Context, StepContext};
+use crate::{
+    armed::{Armed, Last},
+    context::{Broken, Context, StepContext},
+};
 
 /// How long a process may take to end after SIGTERM: kube-apiserver drains for up to a minute.
 const TERM_LIMIT: Duration = Duration::from_secs(75);
@@ -48,6 +51,8 @@ async fn end(
     node: &str,
     fault: &SignalFault,
 ) -> Result<(Vec<ProcessId>, Offset), Broken> {
+    let look = NodeAction::Inspect { process: fault.process };
+    let ran: Vec<ProcessId> = step.look(node, &look).await?.processes.into_iter().map(|p| p.id).collect();
     let before = step.context.recorder.clock().now();
     let action = NodeAction::Signal { process: fault.process, signal: fault.signal, only: None };
     let report = step.inject(node, action).await?;
@@ -57,8 +62,13 @@ async fn end(
         step.record_evidence(node, &check, false, "there was no such process to signal".into());
         return Ok((hit, before));
     }
+    // That a stranger is not among them afterwards would say nothing.
+    if let Some(stranger) = hit.iter().find(|id| !ran.contains(id)) {
+        let seen = format!("process {} got it, which was none of them before", stranger.pid);
+        step.record_evidence(node, &check, false, seen);
+        return Ok((hit, before));
+    }
     let limit = if fault.signal == Signal::Term { TERM_LIMIT } else { AT_ONCE };
-    let look = NodeAction::Inspect { process: fault.process };
     step.evidence(node, &check, &look, limit, |seen| seen.processes.iter().all(|p| !hit.contains(&p.id)))
         .await?;
     Ok((hit, before))
@@ -98,41 +108,33 @@ async fn come_back(
 async fn freeze(step: &StepContext, node: &str, fault: &SignalFault) -> Result<(), Broken> {
     let look = NodeAction::Inspect { process: fault.process };
     let found = step.look(node, &look).await?;
-    let armed: Vec<Armed> = found
-        .processes
-        .iter()
-        .map(|p| {
-            let only = Some(p.id.clone());
-            step.arm(node, NodeAction::Signal { process: fault.process, signal: Signal::Cont, only })
-        })
-        .collect::<Result<_, _>>()?;
+    let hold = fault.hold.unwrap_or_default().0;
+    let arming = found.processes.iter().map(|p| {
+        let only = Some(p.id.clone());
+        step.arm(node, NodeAction::Signal { process: fault.process, signal: Signal::Cont, only }, hold)
+    });
+    let armed: Vec<Armed> = futures::future::try_join_all(arming).await?;
     let hit: Vec<ProcessId> = found.processes.into_iter().map(|p| p.id).collect();
     for id in &hit {
         let only = Some(id.clone());
         step.inject(node, NodeAction::Signal { process: fault.process, signal: Signal::Stop, only }).await?;
     }
-    let hold = fault.hold.unwrap_or_default().0;
-    let until = Instant::now() + hold;
     let frozen = {
         let hit = hit.clone();
-        move |processes: &[recoup_model::action::ProcessState]| {
-            !hit.is_empty() && hit.iter().all(|id| processes.iter().any(|p| p.id == *id && p.state == 'T'))
+        move |seen: &ActionReport| {
+            let stopped = |id: &ProcessId| seen.processes.iter().any(|p| p.id == *id && p.state == 'T');
+            !hit.is_empty() && hit.iter().all(stopped)
         }
     };
-    let check = format!("the {} is stopped", fault.process);
-    step.evidence(node, &check, &look, AT_ONCE, |seen| frozen(&seen.processes)).await?;
-    let (later, node, process) = (step.clone(), node.to_owned(), fault.process);
-    step.context.background(async move {
-        // A little before the end, so that the thaw itself is on time.
-        tokio::time::sleep_until(until - Duration::from_millis(500).min(hold / 4)).await;
-        let check = format!("the {process} is still stopped when it is to be thawed");
-        let look = NodeAction::Inspect { process };
-        later.evidence(&node, &check, &look, Duration::ZERO, |seen| frozen(&seen.processes)).await?;
-        tokio::time::sleep_until(until).await;
-        for undo in armed {
-            undo.undo().await?;
-        }
-        Ok(())
-    });
+    let process = fault.process;
+    let last = Last {
+        node: node.to_owned(),
+        check: format!("the {process} is still stopped when it is to be thawed"),
+        look: look.clone(),
+        shows: Box::new(frozen.clone()),
+    };
+    step.undo_after(hold, armed, vec![last]);
+    let check = format!("the {process} is stopped");
+    step.evidence(node, &check, &look, AT_ONCE, frozen).await?;
     Ok(())
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use recoup_model::{action::NodeAction, spec::UnitFault};
 
-use crate::context::{Broken, Context};
+use crate::{
+    armed::Last,
+    context::{Broken, Context},
+};
 
 /// `systemctl stop` returns when the main process has ended.
 const GONE_LIMIT: Duration = Duration::from_secs(10);
@@ -15,11 +18,17 @@ pub(super) async fn inject(context: &Context, step: u32, fault: &UnitFault) -> R
     let process = fault.unit.process();
     let step =
         context.step(step, "unit", &nodes, format!("{process}.service stopped on {node} ({})", fault.on));
-    let armed = step.arm(node, NodeAction::UnitStart { unit: fault.unit })?;
+    let armed = step.arm(node, NodeAction::UnitStart { unit: fault.unit }, fault.hold.0).await?;
     let stopped = step.inject(node, NodeAction::UnitStop { unit: fault.unit }).await;
-    step.undo_after(fault.hold.0, vec![armed]);
-    stopped?;
     let look = NodeAction::Inspect { process };
+    let last = Last {
+        node: node.clone(),
+        check: format!("still no {process} runs when it is to be started"),
+        look: look.clone(),
+        shows: Box::new(|seen| seen.processes.is_empty()),
+    };
+    step.undo_after(fault.hold.0, vec![armed], vec![last]);
+    stopped?;
     let check = format!("no {process} runs on the node");
     step.evidence(node, &check, &look, GONE_LIMIT, |seen| seen.processes.is_empty()).await?;
     Ok(())
