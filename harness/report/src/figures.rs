@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use recoup_model::{
-    spec::{Since, When},
+    spec::{Since, When, Within},
     time::Span,
     verdict::{Checked, ExperimentResult, Interval, Measure, Outage, RunResult, StreamResult, Verdict},
 };
@@ -36,7 +36,7 @@ pub(crate) fn seconds(length: Duration) -> String {
 }
 
 /// The same with a digit more below ten seconds, for error bounds.
-fn fine(length: Duration) -> String {
+pub(crate) fn fine(length: Duration) -> String {
     let s = length.as_secs_f64();
     if (0.9995..9.995).contains(&s) { format!("{s:.2} s") } else { seconds(length) }
 }
@@ -75,7 +75,13 @@ pub(crate) fn long(measure: &Measure) -> String {
 /// What a milestone was allowed: `budget 10 s`, `not before 8 s`, or both.
 pub(crate) fn budget(interval: &Interval) -> Option<String> {
     let milestone = &interval.milestone;
-    match (milestone.at_least, milestone.within) {
+    if let (Some(Within::Predicted), Some(prediction)) = (milestone.within, &interval.prediction) {
+        let least = milestone.at_least.map(|least| format!(", not before {}", chosen(least)));
+        let (low, high) = (chosen(prediction.low), chosen(prediction.high));
+        return Some(format!("predicted {low} to {high}{}", least.unwrap_or_default()));
+    }
+    match (milestone.at_least, interval.budget()) {
+        (None, None) if milestone.decides() => Some("nothing predicted".into()),
         (None, None) => None,
         (None, Some(within)) => Some(format!("budget {}", chosen(within))),
         (Some(least), None) => Some(format!("not before {}", chosen(least))),
@@ -85,7 +91,7 @@ pub(crate) fn budget(interval: &Interval) -> Option<String> {
 
 /// The part of its budget that a milestone used up; more than 1 where it came too late.
 fn used(interval: &Interval) -> Option<f64> {
-    let within = interval.milestone.within?.0.as_secs_f64();
+    let within = interval.budget()?.0.as_secs_f64();
     match interval.measure {
         _ if within <= 0.0 => None,
         Measure::Measured { value, .. } => Some(value.0.as_secs_f64() / within),
@@ -137,9 +143,9 @@ pub(crate) fn key_intervals(experiment: &ExperimentResult) -> Vec<&Interval> {
     key
 }
 
-/// How long an outage lasted by its samples; to the end of observation where it did not end.
+/// How long an outage most likely lasted; to the end of observation where it did not end.
 pub(crate) fn length(outage: &Outage, ended: recoup_model::time::Offset) -> Duration {
-    outage.to.unwrap_or(ended).since(outage.from)
+    outage.length(ended)
 }
 
 /// The longest outage of a stream.
@@ -187,7 +193,14 @@ pub(crate) fn answer(experiment: &ExperimentResult) -> String {
             let key = key_intervals(experiment);
             let (missed, kept): (Vec<&Interval>, Vec<&Interval>) =
                 key.into_iter().partition(|i| i.verdict == Verdict::Fail);
-            let mut parts: Vec<String> = missed.into_iter().take(2).map(clause).collect();
+            // Lost data is worse than lost time.
+            let mut parts: Vec<String> = experiment
+                .oracles
+                .iter()
+                .filter(|oracle| oracle.verdict == Verdict::Fail)
+                .map(|oracle| oracle.detail.clone())
+                .collect();
+            parts.extend(missed.into_iter().take(2).map(clause));
             if parts.is_empty() {
                 let broken = experiment.assertions.iter().filter(|a| a.verdict == Verdict::Fail);
                 parts.extend(broken.take(1).map(|a| a.detail.clone()));
@@ -234,7 +247,7 @@ pub(crate) fn remark<'a>(detail: &'a str, measure: Option<&Measure>) -> &'a str 
 }
 
 /// Everything that did not hold and that the reasons do not tell already, as `(name, verdict, detail)`:
-/// milestones, then assertions.
+/// milestones, then assertions and oracles.
 pub(crate) fn not_held(experiment: &ExperimentResult) -> Vec<(&str, Verdict, &str)> {
     // A milestone without a budget decides nothing, unless nothing was decided.
     let decisive = |i: &&Interval| budget(i).is_some() || experiment.verdict == Verdict::Inconclusive;
@@ -244,12 +257,21 @@ pub(crate) fn not_held(experiment: &ExperimentResult) -> Vec<(&str, Verdict, &st
         .assertions
         .iter()
         .map(|Checked { name, verdict, detail, .. }| (&**name, *verdict, &**detail));
+    // One that could not look is no reproach.
+    let oracles = experiment.oracles.iter().filter(|oracle| oracle.verdict != Verdict::Skipped);
+    let oracles = oracles.map(|Checked { name, verdict, detail, .. }| (&**name, *verdict, &**detail));
     let told = |name: &str, detail: &str| {
         experiment.reasons.iter().any(|r| r.starts_with(name) || (!detail.is_empty() && r.contains(detail)))
     };
     let open =
         |(name, verdict, detail): &(&str, Verdict, &str)| *verdict != Verdict::Pass && !told(name, detail);
-    intervals.chain(assertions).filter(open).collect()
+    intervals.chain(assertions).chain(oracles).filter(open).collect()
+}
+
+/// Milestones that did not come as predicted.
+pub(crate) fn missed_predictions(experiment: &ExperimentResult) -> impl Iterator<Item = &Interval> {
+    let predicted = experiment.intervals.iter().filter(|i| i.milestone.within == Some(Within::Predicted));
+    predicted.filter(|i| i.prediction.is_some() && i.verdict != Verdict::Pass)
 }
 
 /// How many experiments came to what.

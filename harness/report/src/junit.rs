@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use recoup_model::verdict::{ExperimentResult, Measure, RunResult, Verdict};
 
-use crate::{ReportError, figures};
+use crate::{ReportError, figures, repetition};
 
 /// `junit.xml`, for whatever shows test results.
 ///
@@ -40,7 +40,10 @@ pub fn junit(run: &RunResult) -> Result<String, ReportError> {
         }
         let experiments = by_area.remove(area).unwrap_or_default();
         suite.set_time(experiments.iter().map(|e| e.ended.since(e.started)).sum());
-        suite.add_test_cases(experiments.into_iter().flat_map(|e| cases(e, simulated)));
+        for experiment in experiments {
+            let trial = repetition::mark(run, experiment);
+            suite.add_test_cases(cases(experiment, &trial, simulated));
+        }
         report.add_test_suite(suite);
     }
     Ok(report.to_string()?)
@@ -57,7 +60,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn write(self, simulated: bool) -> TestCase {
+    fn write(self, trial: &str, simulated: bool) -> TestCase {
         // Without a verdict on the experiment nothing in it is the cluster's failure.
         let doubtful = self.experiment.verdict == Verdict::Inconclusive && self.verdict == Verdict::Fail;
         let verdict = if doubtful { Verdict::Inconclusive } else { self.verdict };
@@ -79,7 +82,7 @@ impl Case<'_> {
             let reasons = self.experiment.reasons.join("\n");
             status.set_description(if reasons.is_empty() { self.detail.to_owned() } else { reasons });
         }
-        let mut case = TestCase::new(self.name, status);
+        let mut case = TestCase::new(format!("{}{trial}", self.name), status);
         case.set_classname(self.experiment.id.as_str());
         case.add_property(("verdict", verdict.to_string().as_str()));
         if !self.detail.is_empty() {
@@ -108,23 +111,28 @@ impl Case<'_> {
     }
 }
 
-/// All cases of one experiment.
-fn cases(experiment: &ExperimentResult, simulated: bool) -> Vec<TestCase> {
+/// All cases of one experiment, or of one trial of it: viewers tell cases apart by their names.
+fn cases(experiment: &ExperimentResult, trial: &str, simulated: bool) -> Vec<TestCase> {
     let case =
         |name, verdict, detail| Case { experiment, name, verdict, detail, measure: None, limits: Vec::new() };
     let reasons = experiment.reasons.join("; ");
     if experiment.verdict == Verdict::Skipped {
-        return vec![case("experiment", Verdict::Skipped, &reasons).write(simulated)];
+        return vec![case("experiment", Verdict::Skipped, &reasons).write(trial, simulated)];
     }
     let (effect, seen) = effect(experiment);
     let mut cases = vec![case("fault took effect", effect, &seen)];
     for interval in &experiment.intervals {
         let milestone = &interval.milestone;
-        let limits: Vec<_> = [("seconds.at-least", milestone.at_least), ("seconds.budget", milestone.within)]
-            .into_iter()
-            .filter_map(|(name, limit)| Some((name, limit?.0)))
-            .collect();
-        if limits.is_empty() {
+        let limits: Vec<_> = [
+            ("seconds.at-least", milestone.at_least),
+            ("seconds.budget", interval.budget()),
+            ("seconds.predicted-low", interval.prediction.as_ref().map(|p| p.low)),
+            ("seconds.predicted-high", interval.prediction.as_ref().map(|p| p.high)),
+        ]
+        .into_iter()
+        .filter_map(|(name, limit)| Some((name, limit?.0)))
+        .collect();
+        if !milestone.decides() {
             continue;
         }
         let measure = Some(&interval.measure);
@@ -134,13 +142,16 @@ fn cases(experiment: &ExperimentResult, simulated: bool) -> Vec<TestCase> {
         let measure = checked.measure.as_ref();
         cases.push(Case { measure, ..case(&checked.name, checked.verdict, &checked.detail) });
     }
+    for oracle in &experiment.oracles {
+        cases.push(case(&oracle.name, oracle.verdict, &oracle.detail));
+    }
     // A verdict that follows from none of the groups (an unhealthy cluster afterwards, a restless
     // baseline) must not vanish between them.
     let worst = cases.iter().map(|c| c.verdict).max().unwrap_or(Verdict::Pass);
     if experiment.verdict != Verdict::Pass && worst < experiment.verdict {
         cases.push(case("experiment", experiment.verdict, &reasons));
     }
-    cases.into_iter().map(|c| c.write(simulated)).collect()
+    cases.into_iter().map(|c| c.write(trial, simulated)).collect()
 }
 
 /// Did every fault take effect, and what was seen of it?

@@ -3,14 +3,18 @@
 //! Every form is a pure function of [`recoup_model::verdict::RunResult`]: nothing here waits, prints or
 //! reaches a cluster. Only [`write_all`] touches the disk. What comes from a model says SIMULATED in each form.
 
+mod comparison;
 mod figures;
 mod files;
 mod html;
 mod json;
 mod junit;
+mod predicted;
+mod repetition;
 mod summary;
 mod terminal;
 
+pub use comparison::{comparison_json, comparison_markdown, comparison_terminal};
 pub use files::{FILES, ReportError, write_all};
 pub use html::html;
 pub use json::{json, schema};

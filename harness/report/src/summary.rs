@@ -2,9 +2,16 @@
 
 use std::fmt::Write;
 
-use recoup_model::verdict::{ExperimentResult, RunResult, Verdict};
+use recoup_model::{
+    repetition::Repetition,
+    verdict::{ExperimentResult, RunResult, Verdict},
+};
 
-use crate::figures::{self, Counts, SIMULATED};
+use crate::{
+    figures::{self, Counts, SIMULATED},
+    predicted,
+    repetition::{self, Group},
+};
 
 /// A Markdown summary, fit for a job summary on GitHub: a table of the experiments, then what did not pass.
 #[must_use]
@@ -24,14 +31,19 @@ pub fn summary(run: &RunResult) -> String {
     if !run.experiments.is_empty() {
         out += "| verdict | experiment | what happened | tightest budget |\n| --- | --- | --- | --- |\n";
     }
-    for experiment in &run.experiments {
-        out += &row(experiment);
+    for group in Group::all(run) {
+        out += &match group.repetition {
+            None => group.trials.iter().map(|(_, experiment)| row(experiment)).collect::<String>(),
+            Some(repetition) => repeated(run, &group, repetition),
+        };
     }
+    out += &over_trials(run);
     for experiment in &run.experiments {
         if matches!(experiment.verdict, Verdict::Fail | Verdict::Inconclusive) {
-            out += &details(experiment);
+            out += &details(experiment, &repetition::mark(run, experiment));
         }
     }
+    out += &predictions(run);
     out += "\n<sub>";
     for cluster in &run.clusters {
         out += &format!("{}.<br>", escape(&figures::cluster_line(cluster)));
@@ -70,9 +82,91 @@ fn row(experiment: &ExperimentResult) -> String {
     )
 }
 
+/// The line of an experiment that was repeated: the worst trial stands for all, the fullest budget likewise.
+fn repeated(run: &RunResult, group: &Group, found: &Repetition) -> String {
+    let Some(worst) = group.worst() else { return String::new() };
+    let tightest = group.trials.iter().filter_map(|(_, trial)| figures::tightest(trial));
+    let tightest = tightest
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(used, i)| format!("{:.0} %: {}", used * 100.0, escape(&i.milestone.name)))
+        .unwrap_or_default();
+    let mark = if found.simulated { " (simulated)" } else { "" };
+    let trial = repetition::mark(run, worst);
+    let trial = figures::sentence(trial.trim_start_matches(", ")).replace('.', ":");
+    format!(
+        "| {} {} | {}{mark}, {} | {trial} {} | {tightest} |\n",
+        figures::sign(worst.verdict),
+        worst.verdict,
+        escape(&found.id),
+        repetition::trials(found),
+        escape(&figures::answer(worst)),
+    )
+}
+
+/// The milestones of everything that was repeated; nothing where nothing was.
+fn over_trials(run: &RunResult) -> String {
+    if run.repetitions.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n### Over trials\n\n| experiment | trials | milestone | n | p50 | p90 | p99 | drift |\n\
+                   | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    for found in &run.repetitions {
+        for (row, milestone) in found.milestones.iter().enumerate() {
+            let (id, trials) = match row {
+                0 => (escape(&found.id), repetition::trials(found)),
+                _ => (String::new(), String::new()),
+            };
+            let [p50, p90, p99] = [50, 90, 99].map(|p| repetition::of_percent(milestone, p));
+            let drift = repetition::drift(milestone.drift.as_ref(), milestone.n);
+            let flagged = milestone.drift.is_some_and(|drift| drift.flagged);
+            let drift = if flagged { format!("**{drift}**") } else { drift };
+            let (name, n) = (escape(&milestone.name), repetition::counted(milestone));
+            out += &format!("| {id} | {trials} | {name} | {n} | {p50} | {p90} | {p99} | {drift} |\n");
+        }
+        if found.milestones.is_empty() {
+            let (id, trials) = (escape(&found.id), repetition::trials(found));
+            out += &format!("| {id} | {trials} | – | – | – | – | – | – |\n");
+        }
+    }
+    out += &format!("\n{}", repetition::NOTE);
+    if run.repetitions.iter().any(repetition::by_survival) {
+        out += &format!(" {}", repetition::CENSORED);
+    }
+    out += &format!(" {}\n", repetition::DRIFT);
+    for found in &run.repetitions {
+        if let Some(line) = repetition::left_out(found) {
+            out += &format!("\n{}: {line}\n", escape(&found.id));
+        }
+    }
+    out
+}
+
+/// Every predicted interval beside what was measured, folded.
+fn predictions(run: &RunResult) -> String {
+    let with = |experiment: &ExperimentResult| {
+        let intervals = experiment.intervals.iter();
+        let rows = intervals.filter_map(|i| {
+            let bounds = predicted::bounds(i.prediction.as_ref()?);
+            let (name, measured) = (escape(&i.milestone.name), escape(&figures::short(&i.measure)));
+            Some(format!("| {} | {name} | {bounds} | {measured} |\n", escape(&experiment.id)))
+        });
+        rows.collect::<String>()
+    };
+    let rows: String = run.experiments.iter().map(with).collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    format!(
+        "\n<details><summary>Predicted from the cluster's settings, and measured</summary>\n\n\
+         | experiment | milestone | predicted | measured |\n| --- | --- | --- | --- |\n{rows}\n</details>\n"
+    )
+}
+
 /// What did not pass, and why.
-fn details(experiment: &ExperimentResult) -> String {
-    let mut out = format!("\n### {} {}\n\n", figures::sign(experiment.verdict), escape(&experiment.id));
+fn details(experiment: &ExperimentResult, trial: &str) -> String {
+    let (sign, id) = (figures::sign(experiment.verdict), escape(&experiment.id));
+    let mut out = format!("\n### {sign} {id}{trial}\n\n");
     if !experiment.hypothesis.is_empty() {
         out += &format!("Believed: {}\n\n", escape(&figures::sentence(&experiment.hypothesis)));
     }
@@ -81,6 +175,11 @@ fn details(experiment: &ExperimentResult) -> String {
     }
     for (name, verdict, detail) in figures::not_held(experiment) {
         out += &format!("- {} {}: {}\n", figures::sign(verdict), escape(name), escape(detail));
+    }
+    for interval in figures::missed_predictions(experiment) {
+        for sum in predicted::lines(interval) {
+            out += &format!("- {} was predicted {}\n", escape(&interval.milestone.name), escape(&sum));
+        }
     }
     for band in &experiment.bands {
         let _ = write!(out, "- done: {}", escape(&band.description));
@@ -94,7 +193,7 @@ fn details(experiment: &ExperimentResult) -> String {
 }
 
 /// Text as text: no Markdown, no HTML, no end of a table's cell.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

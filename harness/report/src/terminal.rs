@@ -1,8 +1,15 @@
 //! The plain-text summary that ends a run on a terminal or in a log.
 
-use recoup_model::verdict::{RunResult, Verdict};
+use recoup_model::{
+    repetition::Repetition,
+    verdict::{ExperimentResult, RunResult, Verdict},
+};
 
-use crate::figures::{self, Counts, SIMULATED};
+use crate::{
+    figures::{self, Counts, SIMULATED},
+    predicted,
+    repetition::{self, Group},
+};
 
 /// Columns that a line fills before it is wrapped: fits a log viewer.
 const WIDTH: usize = 100;
@@ -15,25 +22,21 @@ pub fn terminal(run: &RunResult) -> String {
     if simulated {
         out += &format!("{SIMULATED}\n\n");
     }
-    for experiment in &run.experiments {
-        let mark = if experiment.simulated { " (simulated)" } else { "" };
-        let verdict = experiment.verdict.to_string();
-        out += &format!("{verdict:<12}  {}{mark}\n", clean(&experiment.id));
-        out += &wrapped(&figures::answer(experiment), "              ");
-        if experiment.verdict == Verdict::Skipped {
-            continue;
-        }
-        // The first reason of an inconclusive one is its answer already.
-        let told = usize::from(experiment.verdict == Verdict::Inconclusive);
-        for reason in experiment.reasons.iter().skip(told) {
-            out += &wrapped(&format!("- {reason}"), "              ");
-        }
-        for (name, verdict, detail) in figures::not_held(experiment) {
-            let line = format!("{} {name}: {detail}", figures::sign(verdict));
-            out += &wrapped(&line, "              ");
+    for group in Group::all(run) {
+        match group.repetition {
+            None => group.trials.iter().for_each(|(_, experiment)| out += &block(experiment, "")),
+            Some(repetition) => out += &repeated(run, &group, repetition),
         }
     }
     if !run.experiments.is_empty() {
+        out.push('\n');
+    }
+    if !run.repetitions.is_empty() {
+        out += &wrapped(repetition::NOTE, "");
+        if run.repetitions.iter().any(repetition::by_survival) {
+            out += &wrapped(repetition::CENSORED, "");
+        }
+        out += &wrapped(repetition::DRIFT, "");
         out.push('\n');
     }
     for cluster in &run.clusters {
@@ -53,13 +56,63 @@ pub fn terminal(run: &RunResult) -> String {
     out
 }
 
+/// One experiment, or one trial of it: its verdict, what happened, and what did not hold.
+fn block(experiment: &ExperimentResult, trial: &str) -> String {
+    let mut out = String::new();
+    let mark = if experiment.simulated { " (simulated)" } else { "" };
+    let verdict = experiment.verdict.to_string();
+    out += &format!("{verdict:<12}  {}{trial}{mark}\n", clean(&experiment.id));
+    out += &wrapped(&figures::answer(experiment), "              ");
+    if experiment.verdict == Verdict::Skipped {
+        return out;
+    }
+    // The first reason of an inconclusive one is its answer already.
+    let told = usize::from(experiment.verdict == Verdict::Inconclusive);
+    for reason in experiment.reasons.iter().skip(told) {
+        out += &wrapped(&format!("- {reason}"), "              ");
+    }
+    for (name, verdict, detail) in figures::not_held(experiment) {
+        let line = format!("{} {name}: {detail}", figures::sign(verdict));
+        out += &wrapped(&line, "              ");
+    }
+    for interval in figures::missed_predictions(experiment) {
+        out += &wrapped(&format!("{} was predicted", interval.milestone.name), "              ");
+        for sum in predicted::lines(interval) {
+            out += &wrapped(&sum, "                ");
+        }
+    }
+    out
+}
+
+/// All trials of an experiment: a line per milestone, then what did not pass.
+fn repeated(run: &RunResult, group: &Group, found: &Repetition) -> String {
+    let indent = "              ";
+    let verdict = group.worst().map_or(Verdict::Skipped, |worst| worst.verdict).to_string();
+    let mark = if found.simulated { " (simulated)" } else { "" };
+    let mut out = format!("{verdict:<12}  {}{mark}, {}\n", clean(&found.id), repetition::trials(found));
+    for milestone in &found.milestones {
+        let percentiles = [50, 90, 99].map(|p| format!("p{p} {}", repetition::of_percent(milestone, p)));
+        let drift = repetition::drift(milestone.drift.as_ref(), milestone.n);
+        let (name, n) = (&milestone.name, repetition::counted(milestone));
+        let line = format!("{name}: n {n}; {}; drift: {drift}", percentiles.join("; "));
+        out += &wrapped(&line, indent);
+    }
+    if let Some(line) = repetition::left_out(found) {
+        out += &wrapped(&line, indent);
+    }
+    for (_, trial) in group.told().filter(|(_, trial)| trial.verdict != Verdict::Pass) {
+        out += &block(trial, &repetition::mark(run, trial));
+    }
+    out
+}
+
 /// Text from a cluster must not steer the terminal.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Lines of at most [`WIDTH`] columns behind an indent; a longer word stays whole.
-fn wrapped(text: &str, indent: &str) -> String {
+pub(crate) fn wrapped(text: &str, indent: &str) -> String {
     let mut out = String::new();
     let mut line = String::new();
     for word in clean(text).split_whitespace() {

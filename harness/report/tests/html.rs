@@ -1,6 +1,8 @@
 //! The page's structure; how it looks is for eyes.
 
 mod fixtures;
+#[path = "fixtures/repeated.rs"]
+mod trials;
 
 use recoup_report::html;
 
@@ -30,7 +32,7 @@ fn unbalanced(page: &str) -> Option<String> {
 
 #[test]
 fn the_page_is_well_formed() {
-    for run in [fixtures::mixed(), fixtures::simulated(), fixtures::run(Vec::new())] {
+    for run in [fixtures::mixed(), fixtures::simulated(), trials::drifting(), fixtures::run(Vec::new())] {
         assert_eq!(unbalanced(&html(&run)), None);
     }
     assert!(unbalanced("<body><p><b></p><script>").is_some(), "the check checks nothing");

@@ -1,7 +1,10 @@
 //! `report.html`: one file with everything in it, for people who were not there.
 
 mod lanes;
+mod oracles;
 mod page;
+mod predictions;
+mod repetition;
 mod scale;
 mod svg;
 mod tables;

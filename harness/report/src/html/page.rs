@@ -8,12 +8,18 @@ use recoup_model::{
 
 use super::{
     lanes::Names,
+    oracles::oracles,
+    predictions::predictions,
+    repetition::trials,
     scale::Scale,
     tables::{changes, chip, class, conditions, evidence, streams},
     timeline::timeline,
     waterfall::waterfall,
 };
-use crate::figures::{self, Counts, SIMULATED};
+use crate::{
+    figures::{self, Counts, SIMULATED},
+    repetition::{Group, mark as trial, trials as tried},
+};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("hover.js");
@@ -25,6 +31,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 pub(super) fn page(run: &RunResult) -> Markup {
     let simulated = figures::simulated(run);
     let names = Names::of(run);
+    let groups = Group::all(run);
     let mark = if simulated { "SIMULATED " } else { "" };
     html! {
         (DOCTYPE)
@@ -44,8 +51,11 @@ pub(super) fn page(run: &RunResult) -> Markup {
                 }
                 main {
                     (head(run))
-                    @for (number, experiment) in run.experiments.iter().enumerate() {
-                        (section(number + 1, experiment, &names))
+                    @for group in &groups {
+                        @if let Some(repetition) = group.repetition { (trials(run, group, repetition)) }
+                        @for (place, experiment) in group.told() {
+                            (section(place + 1, experiment, &trial(run, experiment), &names))
+                        }
                     }
                     (foot(run))
                 }
@@ -65,7 +75,7 @@ fn head(run: &RunResult) -> Markup {
         header {
             h1 { (chip(verdict)) " " (figures::sentence(&words)) }
             p.counts {
-                (total) (if total == 1 { " experiment: " } else { " experiments: " }) (Counts::of(run)) "."
+                (total) (ran_what(run)) ": " (Counts::of(run)) "."
             }
             @if run.incomplete {
                 p.warning { "The run was interrupted, or its record is cut: experiments may be missing." }
@@ -82,16 +92,28 @@ fn head(run: &RunResult) -> Markup {
     }
 }
 
+/// What the counts are counts of.
+fn ran_what(run: &RunResult) -> String {
+    let experiments = Group::all(run).len();
+    match run.experiments.len() {
+        1 => " experiment".into(),
+        all if all == experiments => " experiments".into(),
+        _ if experiments == 1 => " trials of one experiment".into(),
+        _ => format!(" trials of {experiments} experiments"),
+    }
+}
+
 /// The run's verdict in words.
 fn verdict_of_run(run: &RunResult) -> String {
     let counts = Counts::of(run);
     let ran = run.experiments.len() - counts.skipped;
+    let what = if run.repetitions.is_empty() { "experiments" } else { "trials" };
     match run.verdict() {
         Verdict::Pass => "everything that ran recovered as required".into(),
         Verdict::Fail => {
-            format!("the cluster did not recover as required in {} of {ran} experiments", counts.failed)
+            format!("the cluster did not recover as required in {} of {ran} {what}", counts.failed)
         }
-        Verdict::Inconclusive => format!("no verdict on {} of {ran} experiments", counts.inconclusive),
+        Verdict::Inconclusive => format!("no verdict on {} of {ran} {what}", counts.inconclusive),
         Verdict::Skipped => "nothing was run".into(),
     }
 }
@@ -128,12 +150,21 @@ fn matrix(run: &RunResult) -> Markup {
             table.matrix {
                 thead { tr { th { "verdict" } th { "experiment" } th { "what happened" } th { "most of a budget used" } } }
                 tbody {
-                    @for (number, experiment) in run.experiments.iter().enumerate() {
-                        tr {
-                            td { (chip(experiment.verdict)) }
-                            td { a href=(format!("#e{}", number + 1)) { (experiment.id) } }
-                            td { (figures::answer(experiment)) }
-                            td { (most_used(experiment)) }
+                    @for group in Group::all(run) {
+                        @if let (Some(worst), Some((place, _))) = (group.worst(), group.trials.first()) {
+                            tr {
+                                td { (chip(worst.verdict)) }
+                                td {
+                                    @let kind = if group.repetition.is_some() { "r" } else { "e" };
+                                    a href=(format!("#{kind}{}", place + 1)) { (worst.id) }
+                                    @if let Some(repetition) = group.repetition { br; span.quiet { (tried(repetition)) } }
+                                }
+                                td {
+                                    @if group.repetition.is_some() { span.quiet { "Trial " (worst.trial) ": " } }
+                                    (figures::answer(worst))
+                                }
+                                td { (most_used(&group)) }
+                            }
                         }
                     }
                 }
@@ -143,8 +174,9 @@ fn matrix(run: &RunResult) -> Markup {
 }
 
 /// A small bar: how near the tightest milestone came to its budget.
-fn most_used(experiment: &ExperimentResult) -> Markup {
-    let Some((used, interval)) = figures::tightest(experiment) else {
+fn most_used(group: &Group) -> Markup {
+    let used = group.trials.iter().filter_map(|(_, trial)| figures::tightest(trial));
+    let Some((used, interval)) = used.max_by(|a, b| a.0.total_cmp(&b.0)) else {
         return html! { span.quiet { "–" } };
     };
     let percent = (used * 100.0).round();
@@ -161,7 +193,7 @@ fn most_used(experiment: &ExperimentResult) -> Markup {
 }
 
 /// One experiment.
-fn section(number: usize, experiment: &ExperimentResult, names: &Names) -> Markup {
+fn section(number: usize, experiment: &ExperimentResult, trial: &str, names: &Names) -> Markup {
     let scale = Scale::of(experiment);
     let ran = experiment.verdict != Verdict::Skipped;
     // The first reason of what came to no verdict is the answer already.
@@ -169,7 +201,7 @@ fn section(number: usize, experiment: &ExperimentResult, names: &Names) -> Marku
     html! {
         section class=(class(experiment.verdict)) id=(format!("e{number}")) {
             h2 {
-                (chip(experiment.verdict)) " " (experiment.id)
+                (chip(experiment.verdict)) " " (experiment.id) (trial)
                 @if experiment.simulated { " " span.chip.sim { "SIMULATED" } }
             }
             p.answer { (figures::answer(experiment)) }
@@ -189,6 +221,8 @@ fn section(number: usize, experiment: &ExperimentResult, names: &Names) -> Marku
                 }
                 (evidence(experiment, &scale))
                 (conditions(experiment))
+                (predictions(experiment))
+                (oracles(experiment))
                 (changes(experiment, &scale))
                 (streams(experiment))
             }

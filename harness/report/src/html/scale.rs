@@ -65,7 +65,7 @@ impl Scale {
         let budgets = experiment
             .intervals
             .iter()
-            .filter_map(|interval| Some(relative(interval.from.plus(interval.milestone.within?.0))));
+            .filter_map(|interval| Some(relative(interval.from.plus(interval.budget()?.0))));
         let reach = (scale.from + happened * BUDGET_REACH).max(1.0);
         let drawn = budgets.filter(|end| *end <= reach).fold(scale.to, f64::max);
         let width = (drawn - scale.from).max(1.0);

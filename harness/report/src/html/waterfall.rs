@@ -10,7 +10,7 @@ use super::{
     scale::{LEFT, RIGHT, Scale, WIDTH},
     svg::{axis, bar, fit, line, n, text, text_width},
 };
-use crate::figures;
+use crate::{figures, predicted};
 
 const TOP: f64 = 30.0;
 const ROW: f64 = 30.0;
@@ -62,6 +62,7 @@ fn milestone(interval: &Interval, scale: &Scale, top: f64) -> Markup {
             title { (title) }
             (line("rule", (0.0, top), (WIDTH, top)))
             (text("lane", LEFT - 10.0, middle + 4.5, &fit(&name, LEFT - 16.0)))
+            (band(interval, scale, bar_top, height))
             @match interval.measure {
                 Measure::Measured { value, low, high } => {
                     @let end = scale.x(interval.from.plus(value.0));
@@ -87,10 +88,19 @@ fn milestone(interval: &Interval, scale: &Scale, top: f64) -> Markup {
     }
 }
 
+/// The predicted interval, behind the bar; what lies beyond the drawing is cut off at its edge.
+fn band(interval: &Interval, scale: &Scale, top: f64, height: f64) -> Markup {
+    let Some(prediction) = &interval.prediction else { return html! {} };
+    let ends =
+        (scale.x(interval.from.plus(prediction.low.0)), scale.x(interval.from.plus(prediction.high.0)));
+    let title = format!("predicted {}", predicted::bounds(prediction));
+    bar("predicted", ends, (top - 5.0, height + 10.0), &title)
+}
+
 /// Where a text in an open bar is clear of the budget's tick.
 fn clear(interval: &Interval, scale: &Scale, start: f64, end: f64) -> f64 {
     let wide = text_width(MISSING) + 10.0;
-    let tick = interval.milestone.within.map_or(start, |within| scale.x(interval.from.plus(within.0)));
+    let tick = interval.budget().map_or(start, |within| scale.x(interval.from.plus(within.0)));
     if tick < start + wide && tick + wide < end - 10.0 { tick + 8.0 } else { start + 8.0 }
 }
 
@@ -109,7 +119,7 @@ fn limits(interval: &Interval, scale: &Scale, top: f64, height: f64) -> Markup {
         @if let Some(least) = interval.milestone.at_least {
             (tick(interval.from.plus(least.0), "budget least", &format!("not before {}", figures::chosen(least))))
         }
-        @if let Some(within) = interval.milestone.within {
+        @if let Some(within) = interval.budget() {
             @let at = interval.from.plus(within.0);
             @if scale.beyond(at) {
                 @let note = format!("budget {} ▸", figures::chosen(within));
