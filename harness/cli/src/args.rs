@@ -35,6 +35,14 @@ pub enum Command {
     Judge(Judge),
     /// Write a report of a recorded run.
     Report(Report),
+    /// Hold one recorded run against another: is a difference one?
+    #[command(
+        after_help = "Exit code: 0 whatever is found; with --fail-on-slower 1 where something is slower or fails more often."
+    )]
+    Compare(Compare),
+    /// Watch over a run and outlive it: started by `recoup run`, not by people.
+    #[command(hide = true)]
+    Reap(Reap),
     /// Make, list and delete clusters.
     #[command(subcommand)]
     Cluster(Cluster),
@@ -95,15 +103,30 @@ pub struct Run {
     /// Use the cluster of that name although recoup did not make it. Its control plane will be broken.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["name", "delete"])]
     pub adopt: Option<String>,
-    /// Everything random comes from it [default: by the clock, and recorded].
+    /// Everything random comes from it [default: by the clock, and recorded]. Each trial's comes from the seed, the
+    /// experiment's id and the trial's number alone.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Delete the clusters that this run made when it is over.
+    /// Run every experiment so many times, in rounds (A B C, A B C, ...), and tell percentiles with confidence
+    /// intervals, and drift from trial to trial.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeat: u32,
+    /// Delete the clusters that this run made when it is over, however it ends: should this process be killed, a
+    /// second one that watches over it (the reaper) undoes every fault within 15 s, deletes what was only half made,
+    /// and with this option what was made.
     #[arg(long)]
     pub delete: bool,
     /// Stop after the first experiment that does not pass.
     #[arg(long)]
     pub fail_fast: bool,
+}
+
+/// `recoup reap`.
+#[derive(Debug, Args)]
+pub struct Reap {
+    /// The run's directory.
+    #[arg(value_name = "RUNDIR")]
+    pub dir: PathBuf,
 }
 
 /// `recoup list`.
@@ -164,6 +187,36 @@ pub struct Report {
     /// Into this file instead of stdout.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// `recoup compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The run to compare with: its directory, or its name below --runs.
+    #[arg(value_name = "BEFORE")]
+    pub before: PathBuf,
+    /// The run that is compared; likewise.
+    #[arg(value_name = "AFTER")]
+    pub after: PathBuf,
+    #[command(flatten)]
+    pub runs: Runs,
+    /// Which form.
+    #[arg(long, value_enum, default_value_t = ComparisonFormat::Terminal)]
+    pub format: ComparisonFormat,
+    /// Exit with 1 where AFTER is shown to be slower in anything, or to fail more often.
+    #[arg(long)]
+    pub fail_on_slower: bool,
+}
+
+/// The forms of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ComparisonFormat {
+    /// Plain text.
+    Terminal,
+    /// Markdown.
+    Markdown,
+    /// For other programs.
+    Json,
 }
 
 /// The forms of a report.

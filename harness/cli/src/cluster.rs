@@ -67,5 +67,6 @@ fn wanted(profile: &str, making: &args::Making) -> Result<Wanted> {
         version: making.kubernetes.clone(),
         adopt: false,
         seed: 0,
+        making: recoup_clusters::Making::default(),
     })
 }

@@ -25,6 +25,7 @@ pub fn doctor(args: &args::Doctor) -> Result<Exit> {
         version: making.kubernetes.clone(),
         adopt: false,
         seed: 0,
+        making: recoup_clusters::Making::default(),
     };
     let checks = real_time()?.block_on(examine(&wanted));
     let mut text = String::new();

@@ -2,6 +2,7 @@
 
 mod args;
 mod cluster;
+mod compare;
 mod doctor;
 mod exit;
 mod heal;
@@ -10,6 +11,7 @@ mod list;
 mod output;
 mod plan;
 mod progress;
+mod reap;
 mod report;
 mod run;
 mod select;
@@ -53,6 +55,8 @@ fn go(command: Command) -> Result<Exit> {
         Command::Heal(args) => heal::heal(&args),
         Command::Judge(args) => judge::judge(&args),
         Command::Report(args) => report::report(&args),
+        Command::Compare(args) => compare::compare(&args),
+        Command::Reap(args) => reap::reap(&args),
         Command::Cluster(args) => cluster::cluster(&args),
     }
 }

@@ -5,7 +5,13 @@ use std::time::Duration;
 use anyhow::Result;
 use recoup_clusters::Profile;
 use recoup_engine::choose::profile_lacks;
-use recoup_model::{plan::Plan, spec::requirements, topology::NodeRole};
+use recoup_model::{
+    plan::Plan,
+    predict::{USUAL, predict, unpredicted},
+    spec::requirements,
+    time::Span,
+    topology::NodeRole,
+};
 
 use crate::{args, exit::Exit, output::print, select::select, words};
 
@@ -30,6 +36,12 @@ pub fn plan(args: &args::Plan) -> Result<Exit> {
     );
     print(&text)?;
     Ok(Exit::Passed)
+}
+
+/// Seconds as the arithmetic writes them.
+fn seconds(span: Span) -> String {
+    let text = format!("{:.3}", span.0.as_secs_f64());
+    format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 fn describe(plan: &Plan) -> Result<String> {
@@ -71,8 +83,25 @@ fn describe(plan: &Plan) -> Result<String> {
         "recovery",
         format!("good for {} counts as stable; observed for up to {}", plan.stable, plan.observe),
     );
+    let config = profile.configuration(USUAL);
+    let predictions = predict(plan, &config);
+    let unpredicted = unpredicted(plan, &config);
+    let read = format!(
+        "documented for Kubernetes 1.{USUAL} and profile {}; a run reads the cluster's own",
+        profile.name
+    );
+    line("settings", read);
     for milestone in &plan.milestones {
         line("measured", words::milestone(milestone));
+        if let Some(prediction) = predictions.get(&milestone.name) {
+            line("", format!("  predicted {} to {}", seconds(prediction.low), seconds(prediction.high)));
+            for addend in &prediction.arithmetic {
+                line("", format!("    {addend}"));
+            }
+        }
+        for (_, why) in unpredicted.iter().filter(|(name, _)| *name == milestone.name) {
+            line("", format!("  no interval is predicted: {why}"));
+        }
     }
     for assertion in &plan.assertions {
         line("asserted", words::assertion(assertion));

@@ -2,19 +2,18 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Result;
 use recoup_clusters::{Profile, Provider};
 use recoup_engine::{
-    EngineError, Listener, Session, Settings,
+    Ending, EngineError, Left, Session, Settings,
     choose::{choose, cluster_lacks, profile_lacks, provider},
     reader::read_run,
 };
 use recoup_model::{
-    event::Event,
     plan::Plan,
     topology::ProviderKind,
     verdict::{RunResult, Verdict},
@@ -27,7 +26,7 @@ use crate::{
     exit::{Exit, Told},
     output::{print, real_time, virtual_time},
     progress::Progress,
-    select::select,
+    select::{in_rounds, select},
     signals,
 };
 
@@ -39,6 +38,7 @@ pub fn run(args: &args::Run) -> Result<Exit> {
     let mut plans = select(&args.selection)?;
     by_profile(&mut plans);
     one_cluster_per_name(args, &plans)?;
+    let plans = in_rounds(&plans, args.repeat);
     let settings = settings(args);
     let first = plans.first().map(|plan| plan.profile.clone()).unwrap_or_default();
     let wanted = settings.wanted(&first)?;
@@ -106,6 +106,8 @@ fn settings(args: &args::Run) -> Settings {
         image: args.making.image.clone(),
         version: args.making.kubernetes.clone(),
         adopt: args.adopt.is_some(),
+        delete: args.delete,
+        reaper: crate::reap::command(),
         cancel: CancellationToken::new(),
     }
 }
@@ -120,12 +122,12 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn go(self) -> Result<Exit> {
-        let made = Arc::new(Mutex::new(Vec::new()));
-        let listener = listener(self.progress.listener(), Arc::clone(&made));
+        let listener = self.progress.listener();
         let (settings, provider) = (self.settings.clone(), Arc::clone(&self.provider));
         let mut session = Session::start(settings, provider, self.plans, listener)?;
         let dir = session.dir().to_owned();
         let ended = self.experiments(&mut session).await;
+        let ending = session.ending();
         let finished = session.finish();
         let run = match &finished {
             Ok(run) => run.clone(),
@@ -134,10 +136,9 @@ impl Run<'_> {
         };
         self.progress.end();
         self.tell(&dir, &run)?;
-        let made = std::mem::take(&mut *made.lock().unwrap_or_else(PoisonError::into_inner));
         let unhealed = matches!(finished, Err(EngineError::Unhealed { .. }));
         if !unhealed {
-            self.leave(&made).await?;
+            self.leave(ending).await?;
         }
         finished?;
         ended?;
@@ -196,30 +197,15 @@ impl Run<'_> {
         print(&terminal(run))
     }
 
-    /// Deletes what this run made, or says how to.
-    async fn leave(&self, made: &[String]) -> Result<()> {
-        if self.provider.kind() == ProviderKind::Sim {
-            return Ok(());
-        }
-        for name in made {
-            if self.args.delete {
-                let progress = self.progress.clone();
-                self.provider.delete(name, &move |message| progress.say(&message)).await?;
-            } else {
+    /// Deletes what this run made, or says how to, and sends the reaper home.
+    async fn leave(&self, ending: Ending) -> Result<()> {
+        let progress = self.progress.clone();
+        for left in ending.leave(&move |message| progress.say(&message)).await? {
+            if let (Left::Kept(name), ProviderKind::Kind) = (left, self.provider.kind()) {
                 let how = format!("recoup cluster down {name}");
                 self.progress.say(&format!("cluster {name} is kept for the next run; to delete it: {how}"));
             }
         }
         Ok(())
     }
-}
-
-/// Tells the progress, and remembers which clusters this run made.
-fn listener(progress: Listener, made: Arc<Mutex<Vec<String>>>) -> Listener {
-    Arc::new(move |record| {
-        if let Event::ClusterReady { fingerprint, created: true } = &record.event {
-            made.lock().unwrap_or_else(PoisonError::into_inner).push(fingerprint.cluster.clone());
-        }
-        progress(record);
-    })
 }

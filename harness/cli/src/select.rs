@@ -63,6 +63,18 @@ pub fn select(selection: &Selection) -> Result<Vec<Plan>> {
     Ok(plans)
 }
 
+/// Every plan `times` times, in rounds, so that a drift of the machine does not look like a difference between
+/// experiments. Rounds stay within a profile: before the second cluster is made, the first one has the machine
+/// for itself, and its first trials would differ from the rest.
+#[must_use]
+pub fn in_rounds(plans: &[Plan], times: u32) -> Vec<Plan> {
+    let profiles = plans.chunk_by(|a, b| a.profile == b.profile);
+    let round = |trial: u32, plans: &[Plan]| -> Vec<Plan> {
+        plans.iter().map(|plan| Plan { trial, ..plan.clone() }).collect()
+    };
+    profiles.flat_map(|plans| (1..=times).flat_map(move |trial| round(trial, plans))).collect()
+}
+
 /// True where `wanted` is the id or a beginning of it that ends at a `/`.
 fn fits(id: &str, wanted: &str) -> bool {
     id.strip_prefix(wanted.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -164,6 +176,18 @@ fn unique(plans: &[Plan]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trials_come_in_rounds_within_a_profile() {
+        let known = builtin(PROFILES).unwrap();
+        let mut plans: Vec<_> = known.into_iter().take(3).collect();
+        plans[2].profile = "another".to_owned();
+        let rounds = in_rounds(&plans, 2);
+        let told: Vec<(&str, u32)> = rounds.iter().map(|plan| (plan.id.as_str(), plan.trial)).collect();
+        let (a, b, c) = (plans[0].id.as_str(), plans[1].id.as_str(), plans[2].id.as_str());
+        assert_eq!(told[..5], [(a, 1), (b, 1), (a, 2), (b, 2), (c, 1)]);
+        assert_eq!(in_rounds(&plans, 1), plans);
+    }
 
     #[test]
     fn beginnings_fit_whole_segments_only() {

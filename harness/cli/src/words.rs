@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use recoup_model::{
     plan::Plan,
-    spec::{Assertion, Milestone, Peers, Since, Step, When},
+    spec::{Assertion, Milestone, Peers, Since, Step, When, Within},
 };
 
 /// What a step does.
@@ -83,10 +83,12 @@ pub fn milestone(milestone: &Milestone) -> String {
         Since::Undo => "after the undo",
     };
     let budget = match (milestone.at_least, milestone.within) {
-        (None, None) => "measured, no budget".to_owned(),
-        (None, Some(within)) => format!("within {within} {since}"),
-        (Some(least), None) => format!("no sooner than {least} {since}"),
-        (Some(least), Some(within)) => format!("{least} to {within} {since}"),
+        (None, None | Some(Within::Unlimited)) => format!("measured {since}, no budget"),
+        (None, Some(Within::Predicted)) => format!("as predicted, {since}"),
+        (Some(least), Some(Within::Predicted)) => format!("as predicted, no sooner than {least} {since}"),
+        (None, Some(Within::Span(within))) => format!("within {within} {since}"),
+        (Some(least), None | Some(Within::Unlimited)) => format!("no sooner than {least} {since}"),
+        (Some(least), Some(Within::Span(within))) => format!("{least} to {within} {since}"),
     };
     format!("{}: {}: {budget}", milestone.name, when(&milestone.when))
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use recoup_model::{
-    event::{Event, Phase, Record, Sample, Stage},
+    event::{Event, Phase, Record, Sample, Stage, WatchNews},
     observation::{FailureClass, NodeState, Observed},
     plan::Plan,
     time::Offset,
@@ -23,6 +23,8 @@ const BACK: Duration = Duration::from_secs(1);
 pub struct Narrator {
     total: usize,
     number: usize,
+    /// How many trials each experiment has.
+    trials: HashMap<String, u32>,
     plan: Option<Box<Plan>>,
     phase: Option<(Phase, Offset)>,
     now: Offset,
@@ -74,10 +76,11 @@ impl Narrator {
         let line = match event {
             Event::RunStarted { run, recoup, seed, experiments, .. } => {
                 self.total = experiments.len();
+                experiments.iter().for_each(|id| *self.trials.entry(id.clone()).or_default() += 1);
                 format!("run {run}: {}, seed {seed}, recoup {recoup}", count(self.total, "experiment"))
             }
             Event::ClusterProgress { message } | Event::Note { message } => message.clone(),
-            Event::ClusterReady { fingerprint, created } => {
+            Event::ClusterReady { fingerprint, created, .. } => {
                 let simulated = if fingerprint.simulated() { "SIMULATED " } else { "" };
                 let how = if *created { "made now" } else { "found" };
                 let (name, kubernetes, nodes) =
@@ -115,13 +118,26 @@ impl Narrator {
             Event::WritesReadBack { through, failure: Some(failure), .. } => {
                 format!("the writes could not be read back through {through}: {failure}")
             }
+            Event::Watched { through, news } => match news {
+                WatchNews::Closed { failure: Some(failure) } => {
+                    format!("the watcher through {through} was closed ({failure})")
+                }
+                WatchNews::Expired => {
+                    format!("the watcher through {through} must list again: its revision has expired")
+                }
+                _ => return Vec::new(),
+            },
+            Event::Acted { failure: Some(failure), .. } => {
+                format!("who acted while who led was not looked at: {failure}")
+            }
             Event::ExperimentAborted { id, reason } => format!("{id} was broken off: {reason}"),
             Event::ExperimentFinished { result } => {
                 let mut lines = self.end_outages();
                 self.plan = None;
                 self.phase = None;
                 let mark = if result.simulated { " (simulated)" } else { "" };
-                lines.push(format!("{}: {}{mark}", result.id, result.verdict));
+                let trial = self.trial(&result.id, result.trial);
+                lines.push(format!("{}{trial}: {}{mark}", result.id, result.verdict));
                 if result.verdict != Verdict::Pass {
                     lines.extend(result.reasons.iter().map(|reason| format!("  {reason}")));
                 }
@@ -132,20 +148,33 @@ impl Narrator {
             | Event::Injected { .. }
             | Event::WritesReadBack { .. }
             | Event::Aftermath { .. }
+            | Event::Acted { .. }
+            | Event::Surveyed { .. }
             | Event::Overhead { .. }
             | Event::RunFinished { .. } => return Vec::new(),
         };
         vec![line]
     }
 
+    /// `, trial 3 of 20`, where there are several.
+    fn trial(&self, id: &str, trial: u32) -> String {
+        match self.trials.get(id) {
+            Some(trials) if *trials > 1 => format!(", trial {trial} of {trials}"),
+            _ => String::new(),
+        }
+    }
+
     fn begin(&mut self, plan: &Plan) -> Vec<String> {
         self.number += 1;
-        let line = format!("[{}/{}] {}: {}", self.number, self.total, plan.id, plan.hypothesis);
+        let trial = self.trial(&plan.id, plan.trial);
+        let line = format!("[{}/{}] {}{trial}: {}", self.number, self.total, plan.id, plan.hypothesis);
         let total = self.total;
         let number = self.number;
+        let trials = std::mem::take(&mut self.trials);
         *self = Narrator {
             total,
             number,
+            trials,
             now: self.now,
             plan: Some(Box::new(plan.clone())),
             ..Narrator::default()

@@ -13,6 +13,8 @@ fn plan() -> Plan {
     let write = Observation::ApiWrite { via: Endpoint::Lb, conn: Conn::Reused };
     let lease = Observation::Lease { name: "kube-scheduler".into() };
     Plan {
+        trial: 1,
+        predictions: std::collections::BTreeMap::new(),
         id: "scheduler/lease-expiry/kill".into(),
         hypothesis: "another takes over".into(),
         smoke: false,
