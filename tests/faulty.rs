@@ -1,23 +1,115 @@
-//! A simulated cluster whose nodes misbehave on purpose: what the engine does then is what is tested.
+//! A cluster with something between it and the harness that misbehaves on purpose: what the harness makes
+//! of it is what is tested.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use recoup_clusters::{
-    Attempt, Cluster, ClusterError, Fixture, Listed, Nodes, Progress, Provider, ReadBack, Wanted,
-    sim::SimProvider,
+    Acted, Attempt, Cluster, ClusterError, Fixture, Listed, Nodes, Progress, Provider, ReadBack, Tell,
+    Wanted, sim::SimProvider,
 };
 use recoup_model::{
     action::{ActionReport, Capability, NodeAction},
+    configuration::Configuration,
     observation::{Endpoint, Failure, Observation, Observed},
     spec::WorkloadSpec,
     topology::{Fingerprint, ProviderKind},
 };
 
-/// What becomes of an action: carried out, swallowed, or worse.
-pub type Meddler = Arc<dyn Fn(&NodeAction) -> Meddling + Send + Sync>;
+/// What stands between the harness and a cluster. Each method hands on what it is given, unless it is
+/// implemented otherwise.
+#[async_trait]
+pub trait Between: Send + Sync {
+    /// The harness has got this cluster.
+    fn obtained(&self, _cluster: &Arc<dyn Cluster>) {}
 
-/// See [`Meddler`].
+    /// See [`Nodes::act`].
+    ///
+    /// # Errors
+    /// As there, or on purpose.
+    async fn act(
+        &self,
+        nodes: &Arc<dyn Nodes>,
+        node: &str,
+        action: &NodeAction,
+    ) -> Result<ActionReport, ClusterError> {
+        nodes.act(node, action).await
+    }
+
+    /// See [`Cluster::fixture`].
+    ///
+    /// # Errors
+    /// As there, or on purpose.
+    async fn fixture(
+        &self,
+        cluster: &Arc<dyn Cluster>,
+        workload: &WorkloadSpec,
+    ) -> Result<Fixture, ClusterError> {
+        cluster.fixture(workload).await
+    }
+
+    /// See [`Cluster::observe`].
+    ///
+    /// # Errors
+    /// As there, or on purpose.
+    async fn observe(
+        &self,
+        cluster: &Arc<dyn Cluster>,
+        observation: &Observation,
+        attempt: Attempt,
+    ) -> Result<Observed, Failure> {
+        cluster.observe(observation, attempt).await
+    }
+
+    /// See [`Cluster::read_back_api`].
+    ///
+    /// # Errors
+    /// As there, or on purpose.
+    async fn read_back_api(
+        &self,
+        cluster: &Arc<dyn Cluster>,
+        through: &Endpoint,
+    ) -> Result<ReadBack, Failure> {
+        cluster.read_back_api(through).await
+    }
+
+    /// See [`Cluster::read_back_etcd`].
+    ///
+    /// # Errors
+    /// As there, or on purpose.
+    async fn read_back_etcd(&self, cluster: &Arc<dyn Cluster>, member: &str) -> Result<ReadBack, Failure> {
+        cluster.read_back_etcd(member).await
+    }
+
+    /// See [`Cluster::watch`].
+    ///
+    /// # Errors
+    /// As there, or on purpose.
+    async fn watch(
+        &self,
+        cluster: &Arc<dyn Cluster>,
+        through: &Endpoint,
+        after: Option<u64>,
+        tell: Tell<'_>,
+    ) -> Result<(), Failure> {
+        cluster.watch(through, after, tell).await
+    }
+
+    /// See [`Cluster::acts`].
+    ///
+    /// # Errors
+    /// As there, or on purpose.
+    async fn acts(&self, cluster: &Arc<dyn Cluster>, last: Duration) -> Result<Vec<Acted>, Failure> {
+        cluster.acts(last).await
+    }
+
+    /// See [`Cluster::health`].
+    async fn health(&self, cluster: &Arc<dyn Cluster>) -> Vec<String> {
+        cluster.health().await
+    }
+}
+
+/// What becomes of an action: carried out, swallowed, or worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meddling {
     /// It is carried out.
@@ -30,34 +122,60 @@ pub enum Meddling {
     Refuse,
 }
 
-/// Gives out simulated clusters with a meddler on their nodes.
+/// Decides on each action by itself.
+struct Meddler<F>(F);
+
+#[async_trait]
+impl<F: Fn(&NodeAction) -> Meddling + Send + Sync> Between for Meddler<F> {
+    /// An action that nobody awaits is not carried out.
+    async fn act(
+        &self,
+        nodes: &Arc<dyn Nodes>,
+        node: &str,
+        action: &NodeAction,
+    ) -> Result<ActionReport, ClusterError> {
+        match (self.0)(action) {
+            Meddling::None => nodes.act(node, action).await,
+            Meddling::Swallow => Ok(ActionReport::default()),
+            Meddling::Panic => panic!("a panic on purpose: {}", action.name()),
+            Meddling::Refuse => Err(ClusterError::NoSuchNode(node.to_owned())),
+        }
+    }
+}
+
+/// Gives out another provider's clusters with something between.
 pub struct FaultyProvider {
-    sim: Arc<SimProvider>,
-    meddler: Meddler,
+    inner: Arc<dyn Provider>,
+    between: Arc<dyn Between>,
 }
 
 impl FaultyProvider {
-    /// Wraps the simulation.
+    /// Wraps the simulation; `meddler` decides what becomes of each action on a node.
     pub fn new(
         sim: &Arc<SimProvider>,
         meddler: impl Fn(&NodeAction) -> Meddling + Send + Sync + 'static,
     ) -> Arc<FaultyProvider> {
-        Arc::new(FaultyProvider { sim: Arc::clone(sim), meddler: Arc::new(meddler) })
+        FaultyProvider::with(Arc::<SimProvider>::clone(sim), Arc::new(Meddler(meddler)))
+    }
+
+    /// Wraps any provider.
+    pub fn with(inner: Arc<dyn Provider>, between: Arc<dyn Between>) -> Arc<FaultyProvider> {
+        Arc::new(FaultyProvider { inner, between })
     }
 }
 
 #[async_trait]
 impl Provider for FaultyProvider {
     fn kind(&self) -> ProviderKind {
-        self.sim.kind()
+        self.inner.kind()
     }
 
     async fn usable(&self, wanted: &Wanted) -> Result<(), ClusterError> {
-        self.sim.usable(wanted).await
+        self.inner.usable(wanted).await
     }
 
     async fn list(&self) -> Result<Vec<Listed>, ClusterError> {
-        self.sim.list().await
+        self.inner.list().await
     }
 
     async fn obtain(
@@ -65,56 +183,47 @@ impl Provider for FaultyProvider {
         wanted: &Wanted,
         progress: Progress<'_>,
     ) -> Result<(Arc<dyn Cluster>, bool), ClusterError> {
-        let (inner, made) = self.sim.obtain(wanted, progress).await?;
-        Ok((Arc::new(Faulty { inner, meddler: Arc::clone(&self.meddler) }), made))
+        let (inner, made) = self.inner.obtain(wanted, progress).await?;
+        self.between.obtained(&inner);
+        Ok((Arc::new(Faulty { inner, between: Arc::clone(&self.between) }), made))
     }
 
     async fn delete(&self, name: &str, progress: Progress<'_>) -> Result<(), ClusterError> {
-        self.sim.delete(name, progress).await
+        self.inner.delete(name, progress).await
+    }
+
+    async fn abandon(&self, name: &str, progress: Progress<'_>) -> Result<bool, ClusterError> {
+        self.inner.abandon(name, progress).await
     }
 
     async fn nodes(&self, cluster: &str) -> Result<Arc<dyn Nodes>, ClusterError> {
-        let inner = self.sim.nodes(cluster).await?;
-        Ok(Arc::new(FaultyNodes { inner, meddler: Arc::clone(&self.meddler) }))
+        let inner = self.inner.nodes(cluster).await?;
+        Ok(Arc::new(FaultyNodes { inner, between: Arc::clone(&self.between) }))
     }
 }
 
 struct FaultyNodes {
     inner: Arc<dyn Nodes>,
-    meddler: Meddler,
+    between: Arc<dyn Between>,
 }
 
 #[async_trait]
 impl Nodes for FaultyNodes {
     async fn act(&self, node: &str, action: &NodeAction) -> Result<ActionReport, ClusterError> {
-        meddle(&self.meddler, node, action, self.inner.act(node, action)).await
+        self.between.act(&self.inner, node, action).await
     }
 }
 
 struct Faulty {
     inner: Arc<dyn Cluster>,
-    meddler: Meddler,
+    between: Arc<dyn Between>,
 }
 
 #[async_trait]
 impl Nodes for Faulty {
     async fn act(&self, node: &str, action: &NodeAction) -> Result<ActionReport, ClusterError> {
-        meddle(&self.meddler, node, action, self.inner.act(node, action)).await
-    }
-}
-
-/// An action that nobody awaits is not carried out.
-async fn meddle(
-    meddler: &Meddler,
-    node: &str,
-    action: &NodeAction,
-    act: impl Future<Output = Result<ActionReport, ClusterError>> + Send,
-) -> Result<ActionReport, ClusterError> {
-    match meddler(action) {
-        Meddling::None => act.await,
-        Meddling::Swallow => Ok(ActionReport::default()),
-        Meddling::Panic => panic!("a panic on purpose: {}", action.name()),
-        Meddling::Refuse => Err(ClusterError::NoSuchNode(node.to_owned())),
+        let nodes: Arc<dyn Nodes> = Arc::<dyn Cluster>::clone(&self.inner);
+        self.between.act(&nodes, node, action).await
     }
 }
 
@@ -129,11 +238,11 @@ impl Cluster for Faulty {
     }
 
     async fn fixture(&self, workload: &WorkloadSpec) -> Result<Fixture, ClusterError> {
-        self.inner.fixture(workload).await
+        self.between.fixture(&self.inner, workload).await
     }
 
     async fn observe(&self, observation: &Observation, attempt: Attempt) -> Result<Observed, Failure> {
-        self.inner.observe(observation, attempt).await
+        self.between.observe(&self.inner, observation, attempt).await
     }
 
     async fn delete_pods(&self, names: &[String], timeout: Duration) -> Result<(), Failure> {
@@ -141,14 +250,30 @@ impl Cluster for Faulty {
     }
 
     async fn read_back_api(&self, through: &Endpoint) -> Result<ReadBack, Failure> {
-        self.inner.read_back_api(through).await
+        self.between.read_back_api(&self.inner, through).await
     }
 
     async fn read_back_etcd(&self, member: &str) -> Result<ReadBack, Failure> {
-        self.inner.read_back_etcd(member).await
+        self.between.read_back_etcd(&self.inner, member).await
+    }
+
+    fn configuration(&self) -> &Configuration {
+        self.inner.configuration()
+    }
+
+    async fn watch(&self, through: &Endpoint, after: Option<u64>, tell: Tell<'_>) -> Result<(), Failure> {
+        self.between.watch(&self.inner, through, after, tell).await
+    }
+
+    async fn acts(&self, last: Duration) -> Result<Vec<Acted>, Failure> {
+        self.between.acts(&self.inner, last).await
+    }
+
+    async fn in_backoff(&self) -> Result<Vec<(String, String)>, Failure> {
+        self.inner.in_backoff().await
     }
 
     async fn health(&self) -> Vec<String> {
-        self.inner.health().await
+        self.between.health(&self.inner).await
     }
 }

@@ -10,17 +10,16 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use recoup_clusters::{Profile, Provider};
 use recoup_engine::{
-    EngineError, Session, Settings,
+    EngineError, Left, Session, Settings,
     choose::{Choice, Chosen, choose, cluster_lacks, profile_lacks, provider},
     reader::read_run,
+    reaper,
 };
 use recoup_model::{
-    event::Event,
     plan::Plan,
     topology::ProviderKind,
     verdict::{ExperimentResult, Verdict},
 };
-use std::sync::{Mutex, PoisonError};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -39,10 +38,8 @@ pub enum Ended {
 pub struct Live {
     settings: Settings,
     chosen: Result<Chosen, String>,
-    keep: bool,
     plans: Vec<Plan>,
     under_way: Option<UnderWay>,
-    made: Arc<Mutex<Vec<String>>>,
 }
 
 struct UnderWay {
@@ -66,6 +63,7 @@ impl Live {
             None => Choice::Auto,
         };
         let adopt = read("RECOUP_ADOPT");
+        let keep = read("RECOUP_KEEP").is_some_and(|value| value == "1") || adopt.is_some();
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let runs = read("RECOUP_RUNS").map(PathBuf::from);
         let settings = Settings {
@@ -80,13 +78,20 @@ impl Live {
             name: adopt.or_else(|| read("RECOUP_NAME")),
             image: None,
             version: read("RECOUP_KUBERNETES"),
+            delete: !keep,
+            reaper: reaper(),
             cancel: CancellationToken::new(),
         };
         let first = plans.first().context("there is no experiment")?;
         let wanted = settings.wanted(&first.profile)?;
         let chosen = real_time()?.block_on(choose(choice, &wanted)).map_err(|error| error.to_string());
-        let keep = read("RECOUP_KEEP").is_some_and(|value| value == "1") || settings.adopt;
-        Ok(Live { settings, chosen, keep, plans: plans.to_vec(), under_way: None, made: Arc::default() })
+        Ok(Live { settings, chosen, plans: plans.to_vec(), under_way: None })
+    }
+
+    /// How runs are to be started.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The provider that was chosen, or why there is none.
@@ -147,16 +152,10 @@ impl Live {
             real_time()?
         };
         let provider = provider(kind);
-        let made = Arc::clone(&self.made);
-        let listener = Arc::new(move |record: &recoup_model::event::Record| {
-            if let Event::ClusterReady { fingerprint, created: true } = &record.event {
-                made.lock().unwrap_or_else(PoisonError::into_inner).push(fingerprint.cluster.clone());
-            }
-        });
         let session = {
             let _inside = runtime.enter();
             watch(self.settings.cancel.clone());
-            Session::start(self.settings.clone(), Arc::clone(&provider), &self.plans, listener)?
+            Session::start(self.settings.clone(), Arc::clone(&provider), &self.plans, Arc::new(|_| ()))?
         };
         let dir = session.dir().to_owned();
         Ok(UnderWay { session, provider, dir, runtime })
@@ -168,9 +167,10 @@ impl Live {
     /// # Errors
     /// Where reports cannot be written, faults are left, or a cluster cannot be deleted.
     pub fn finish(self) -> Result<Vec<String>> {
-        let Some(UnderWay { session, provider, dir, runtime }) = self.under_way else {
+        let Some(UnderWay { mut session, provider, dir, runtime }) = self.under_way else {
             return Ok(Vec::new());
         };
+        let ending = session.ending();
         let finished = {
             let _inside = runtime.enter();
             session.finish()
@@ -188,19 +188,42 @@ impl Live {
             ));
         }
         finished?;
-        if provider.kind() == ProviderKind::Sim {
-            return Ok(lines);
-        }
-        for name in std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner)) {
-            if self.keep {
-                lines.push(format!("cluster {name} is kept: recoup cluster down {name}"));
-            } else {
-                runtime.block_on(provider.delete(&name, &|message| eprintln!("{message}")))?;
-                lines.push(format!("cluster {name} is deleted; RECOUP_KEEP=1 keeps it"));
+        for left in runtime.block_on(ending.leave(&|message| eprintln!("{message}")))? {
+            match left {
+                _ if provider.kind() == ProviderKind::Sim => {}
+                Left::Kept(name) => lines.push(format!("cluster {name} is kept: recoup cluster down {name}")),
+                Left::Deleted(name) => {
+                    lines.push(format!("cluster {name} is deleted; RECOUP_KEEP=1 keeps it"));
+                }
             }
         }
         Ok(lines)
     }
+}
+
+/// Names the run's directory to the process that is to watch over it: see [`reap`].
+const REAP: &str = "RECOUP_REAP";
+
+/// How this program starts its reaper.
+fn reaper() -> Option<reaper::Command> {
+    let program = env::current_exe().ok()?;
+    Some(reaper::Command { program, arguments: Vec::new(), variable: Some(REAP.into()) })
+}
+
+/// In a process that was started as a reaper: watches over its run, to be called first of all. None in all others.
+///
+/// # Errors
+/// Where the run's ledger cannot be read, or something could not be undone.
+pub fn reap() -> Option<Result<()>> {
+    let dir = PathBuf::from(env::var_os(REAP)?);
+    let watched = || {
+        let watch = reaper::watch(&dir, std::io::stdin(), std::io::stdout(), provider);
+        match real_time()?.block_on(watch)? {
+            reaper::Outcome::Reaped { left } if left > 0 => Err(anyhow!("{left} things could not be undone")),
+            reaper::Outcome::Reaped { .. } | reaper::Outcome::Dismissed => Ok(()),
+        }
+    };
+    Some(watched())
 }
 
 fn real_time() -> Result<Runtime> {

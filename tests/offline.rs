@@ -102,6 +102,8 @@ impl Lab {
             image: None,
             version: None,
             adopt: false,
+            delete: false,
+            reaper: None,
             cancel: self.cancel.clone(),
         };
         let provider: Arc<dyn Provider> = match &self.provider {

@@ -1,7 +1,8 @@
 //! Every built-in experiment as a test: `cargo test -p recoup-tests --test suites -- --include-ignored`.
 //!
 //! The quick set runs by default. `RECOUP_CLUSTER=kind|sim|auto` chooses the cluster, `RECOUP_NAME` or
-//! `RECOUP_ADOPT` names it, `RECOUP_KEEP=1` keeps one that was made, `RECOUP_RUNS` is where the record goes.
+//! `RECOUP_ADOPT` names it, `RECOUP_KEEP=1` keeps one that was made, `RECOUP_RUNS` is where the record goes. With
+//! `RECOUP_REAP` this program is the reaper of such a run: it sets that variable itself.
 
 use std::{
     process::ExitCode,
@@ -11,9 +12,18 @@ use std::{
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use recoup_clusters::PROFILES;
 use recoup_model::{plan::Plan, spec::builtin, topology::ProviderKind};
-use recoup_tests::live::{Ended, Live};
+use recoup_tests::live::{Ended, Live, reap};
 
 fn main() -> ExitCode {
+    if let Some(reaped) = reap() {
+        return match reaped {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::from(101)
+            }
+        };
+    }
     let mut arguments = Arguments::from_args();
     // Experiments disturb each other, and a cluster can only be broken in one way at a time.
     arguments.test_threads = Some(1);

@@ -1,7 +1,10 @@
 //! The engine from end to end on simulated clusters, under paused time.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod accidents;
 mod experiments;
+mod left;
+mod predictions;
 mod records;
 mod truth;
 mod undo;

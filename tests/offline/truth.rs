@@ -18,7 +18,7 @@ async fn measured(id: &str, seed: u64) -> (ExperimentResult, Vec<(Duration, Trut
     let lab = Lab::new().unwrap();
     let ran = lab.run(&[plan(id).unwrap()], seed).await.unwrap();
     let made = lab.records().into_iter().find_map(|record| match record.event {
-        Event::ClusterReady { fingerprint, created: true } => Some((record.at, fingerprint.cluster)),
+        Event::ClusterReady { fingerprint, created: true, .. } => Some((record.at, fingerprint.cluster)),
         _ => None,
     });
     let (at, name) = made.expect("a cluster was made");
