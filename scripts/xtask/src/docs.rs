@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use recoup_model::{plan::Plan, spec::builtin};
 
 use crate::{
-    reference,
+    controls, reference,
     tables::{replace, table},
 };
 
@@ -23,6 +23,10 @@ pub fn run(root: &Path, check: bool) -> Result<()> {
     let plans = builtin(&profiles)?;
     let mut readme = read("README.md")?;
     readme = replace(&readme, "suites", &suites(&plans)).context("README.md")?;
+    if readme.contains("<!-- generated: controls -->") {
+        let rows = controls::rows(root, &plans, &profiles)?;
+        readme = replace(&readme, "controls", &rows).context("README.md")?;
+    }
     readme = replace(&readme, "exit codes", &table(&["code", "meaning"], codes)).context("README.md")?;
     let pages = [("README.md", readme), ("docs/reference.md", reference::page(&exit_rs)?)];
 

@@ -80,6 +80,8 @@ fn breaches(path: &str, text: &str) -> Vec<String> {
     for (index, line) in text.lines().enumerate() {
         let mut say = |what: &str| found.push(format!("{path}:{}: {what}", index + 1));
         if path != HERE {
+            // A folder of kind's Envoy image, the same everywhere.
+            let line = line.replace("/home/envoy/", "");
             for (_, word, why) in
                 WORDS.iter().filter(|(end, word, _)| path.ends_with(end) && line.contains(word))
             {

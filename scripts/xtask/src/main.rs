@@ -1,9 +1,12 @@
 //! `cargo xtask`: what this repository checks and generates about itself.
 
 mod arrows;
+mod bench;
+mod controls;
 mod docs;
 mod files;
 mod reference;
+mod soak;
 mod tables;
 mod versions;
 
@@ -33,6 +36,11 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measure the measuring: known outages against what the probes make of them, and what probing costs.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Kill runs with SIGKILL at random moments, and count what is left behind on the nodes.
+    Soak(soak::Soak),
     /// List the Kubernetes versions of clusters/versions.yaml.
     Versions {
         /// As a JSON list, for a workflow's matrix.
@@ -62,6 +70,8 @@ fn run(task: &Task) -> Result<()> {
             Ok(())
         }
         Task::Docs { check } => docs::run(&root, *check),
+        Task::Bench(what) => bench::run(what),
+        Task::Soak(what) => soak::run(&root, what),
         Task::Versions { json } => versions::run(&root, *json),
     }
 }

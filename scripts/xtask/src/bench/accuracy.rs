@@ -1,0 +1,190 @@
+//! `bench accuracy`: every kind of outage at every period, idle and busy; a table, the figures, and whether the
+//! goals were reached.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Result, bail};
+use recoup_model::{observation::Conn, time::Span};
+
+use super::{
+    cell::groups,
+    command, freeze,
+    load::Burners,
+    machine::{Machine, busy_ticks},
+    measure::{Measured, measure},
+    score::{Score, score},
+    script::Mode,
+    table::{Report, Row},
+};
+
+/// What a row of the table is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Beside burners.
+    pub busy: bool,
+    /// The probes' period.
+    pub period: Duration,
+    /// How the target was down.
+    pub mode: Mode,
+    /// A new connection each time.
+    pub new: bool,
+    /// Through TLS.
+    pub tls: bool,
+}
+
+impl Key {
+    /// Measured on a real API server.
+    pub fn frozen(&self) -> bool {
+        self.mode == Mode::Freeze
+    }
+}
+
+/// A row's figures.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Against the truth.
+    pub score: Score,
+    /// Attempts in all.
+    pub attempts: usize,
+    /// Attempts that the observer lost.
+    pub lost: usize,
+    /// Worst delay of an attempt behind its schedule, in milliseconds.
+    pub latest: f64,
+    /// Worst time for which the targets' own threads were kept from running, in milliseconds.
+    pub stalled: f64,
+}
+
+/// All rows.
+pub type Rows = BTreeMap<Key, Figures>;
+
+/// Measures, writes the table and judges it.
+///
+/// # Errors
+/// Where something could not be measured, or a goal was missed; what was measured is written first.
+pub fn run(args: &command::Accuracy) -> Result<()> {
+    let mut report = Report::new(Machine::read(), args.seed);
+    let loads: &[bool] = match (args.busy, args.idle) {
+        (true, _) => &[true],
+        (_, true) => &[false],
+        _ => &[false, true],
+    };
+    for busy in loads {
+        let before = busy_ticks();
+        for Span(period) in &args.periods {
+            if !args.only_cluster {
+                own(args, *period, *busy, &mut report.rows)?;
+            }
+        }
+        if let Some(name) = &args.cluster {
+            eprintln!("{} freezes of an API server of {name}, {}", args.freezes, words(*busy));
+            let _burners = Burners::light(*busy);
+            report.clusters.push(freeze::run(name, args, *busy, &mut report.rows)?);
+        }
+        report.loads.push((*busy, share(before, busy_ticks())));
+    }
+    report.write(&args.out)?;
+    let complaints = report.complaints();
+    if complaints.is_empty() {
+        eprintln!("every goal was reached");
+        return Ok(());
+    }
+    for complaint in &complaints {
+        eprintln!("{complaint}");
+    }
+    bail!("{} goal(s) missed", complaints.len())
+}
+
+/// The targets on this machine, at one period and load.
+fn own(args: &command::Accuracy, period: Duration, busy: bool, rows: &mut Rows) -> Result<()> {
+    let groups = groups(period, args.outages, args.rate, args.seed);
+    for (n, group) in (1..).zip(&groups) {
+        let (period, of) = (Span(period), groups.len());
+        eprintln!("period {period}, {}, part {n} of {of}: {} targets", words(busy), group.len());
+        let _burners = Burners::light(busy);
+        for one in measure(group, period.0)? {
+            add(rows, period.0, busy, &one);
+        }
+    }
+    Ok(())
+}
+
+/// Adds what one stream measured to its row.
+pub fn add(rows: &mut Rows, period: Duration, busy: bool, one: &Measured) {
+    let key = Key { busy, period, mode: one.cell.mode, new: one.conn == Conn::New, tls: one.cell.tls };
+    let figures = rows.entry(key).or_default();
+    figures.score.add(&score(&one.truths, &one.outages, 2 * period));
+    figures.attempts += one.attempts;
+    figures.lost += one.lost;
+    figures.latest = figures.latest.max(one.lateness.1);
+    figures.stalled = figures.stalled.max(one.stalled);
+}
+
+/// In words.
+pub fn words(busy: bool) -> &'static str {
+    if busy { "busy" } else { "idle" }
+}
+
+/// How much of all processor time was used between two readings, by whomever.
+fn share(before: Option<(u64, u64)>, after: Option<(u64, u64)>) -> Option<f64> {
+    let ((busy, all), (busy_then, all_then)) = (before?, after?);
+    #[expect(clippy::cast_precision_loss, reason = "ticks since boot fit 52 bits")]
+    let share = (busy_then - busy) as f64 / (all_then - all).max(1) as f64;
+    Some(share)
+}
+
+impl Row {
+    /// A row of the table from the figures that fit.
+    pub fn of(name: Vec<String>, period: Duration, rows: &Rows, fits: impl Fn(&Key) -> bool) -> Option<Row> {
+        let mut sum = Figures::default();
+        let mut any = false;
+        for (_, figures) in rows.iter().filter(|(key, _)| fits(key)) {
+            any = true;
+            sum.score.add(&figures.score);
+            sum.attempts += figures.attempts;
+            sum.lost += figures.lost;
+            sum.latest = sum.latest.max(figures.latest);
+            sum.stalled = sum.stalled.max(figures.stalled);
+        }
+        any.then_some(Row { name, period: Span(period), figures: sum })
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Wide intervals: the machine may stall for a period and more, and the truth must still be met.
+    const PERIOD: Duration = Duration::from_millis(50);
+
+    fn quick(seed: u64) -> Rows {
+        let mut rows = Rows::new();
+        for group in groups(PERIOD, 8, 200, seed) {
+            for one in measure(&group, PERIOD).unwrap_or_else(|error| panic!("{error:#}")) {
+                add(&mut rows, PERIOD, false, &one);
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn known_outages_are_met_and_bounded() {
+        for seed in 1..=5 {
+            let rows = quick(seed);
+            assert_eq!(rows.len(), 2 * 2 * Mode::OWN.len(), "{:?}", rows.keys());
+            let wrong: Vec<String> = rows
+                .iter()
+                .filter(|(_, f)| f.score.missed + f.score.merged + f.score.outside > 0 || f.lost > 0)
+                .map(|(key, f)| format!("{key:?}: {:?}, {} lost", f.score.complaints(PERIOD), f.lost))
+                .collect();
+            if wrong.is_empty() {
+                return;
+            }
+            // A target that the machine kept from answering was down in truth, and a prober that was kept from
+            // reading saw it down: such a run shows nothing.
+            let delay = rows.values().map(|f| f.stalled.max(f.latest)).fold(0.0, f64::max);
+            let disturbed = delay > PERIOD.as_secs_f64() * 1e3 / 4.0;
+            assert!(disturbed, "{}", wrong.join("\n"));
+            eprintln!("seed {seed} shows nothing: this machine let nothing run for {delay:.0} ms");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! One group of targets, played by their scripts and probed by recoup's own path at the same time.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use recoup_clusters::{Cluster, PROFILES};
+use recoup_engine::{
+    probes::Probes,
+    recorder::{Clock, Recorder},
+};
+use recoup_model::{
+    event::{Event, Sample},
+    observation::{Conn, Endpoint, Freshness, Observation},
+    outage::outages,
+    plan::{Plan, Stream},
+    spec::builtin,
+    timeline::Timeline,
+    verdict::Outage,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    cell::{CONNS, Cell, late, rate},
+    cluster::{Address, Targets},
+    script::script,
+    target::{Target, Truth},
+};
+
+/// Undisturbed probing before the first outage, in periods.
+const SETTLE: u32 = 40;
+/// After the last one: longer than any attempt's deadline.
+const AFTER: u32 = 15;
+
+/// What one stream made of its target's outages.
+pub struct Measured {
+    /// The target's.
+    pub cell: Cell,
+    /// How it was asked.
+    pub conn: Conn,
+    /// What was so.
+    pub truths: Vec<Truth>,
+    /// What was seen.
+    pub outages: Vec<Outage>,
+    /// Attempts.
+    pub attempts: usize,
+    /// Those that the observer lost, and those that were never sent.
+    pub lost: usize,
+    /// How late attempts were sent, in milliseconds: median and worst.
+    pub lateness: (f64, f64),
+    /// How long the targets' own threads were kept from running at worst, in milliseconds.
+    pub stalled: f64,
+}
+
+/// A runtime as the command line has it for real clusters.
+pub fn runtime(name: &str) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).thread_name(name).enable_all().build().context("threads for a runtime")
+}
+
+/// Any plan with these streams: only they are looked at.
+fn plan(streams: Vec<Stream>) -> Result<Plan> {
+    let plans = builtin(PROFILES)?;
+    let mut plan = plans.into_iter().next().context("no suite is built in")?;
+    plan.id = "bench".into();
+    plan.streams = streams;
+    Ok(plan)
+}
+
+/// A read through one server.
+pub fn read(name: &str, conn: Conn) -> Observation {
+    Observation::ApiRead { via: Endpoint::Node(name.to_owned()), conn, from: Freshness::Cache }
+}
+
+/// The probes' record, made and read as in a run.
+pub struct Probing {
+    plan: Plan,
+    cluster: Arc<dyn Cluster>,
+    recorder: Recorder,
+    probes: Probes,
+    _dir: tempfile::TempDir,
+}
+
+impl Probing {
+    /// Begins to probe; needs a runtime.
+    pub fn start(streams: Vec<Stream>, cluster: Arc<dyn Cluster>, clock: Clock) -> Result<Probing> {
+        let dir = tempfile::tempdir()?;
+        let recorder = Recorder::create(&dir.path().join("events.jsonl"), clock, Arc::new(|_| {}))?;
+        recorder.begin_experiment();
+        let probes = Probes::start(&streams, &cluster, &recorder);
+        Ok(Probing { plan: plan(streams)?, cluster, recorder, probes, _dir: dir })
+    }
+
+    /// Ends it: every stream's samples, and its outages as they stand in a report.
+    pub async fn stop(self) -> Vec<(Vec<Sample>, Vec<Outage>)> {
+        self.probes.stop().await;
+        let mut timeline = Timeline::new(&self.plan, self.cluster.fingerprint());
+        let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); self.plan.streams.len()];
+        for record in self.recorder.experiment() {
+            timeline.push(&record);
+            if let Event::Sample(sample) = record.event {
+                samples[sample.stream as usize].push(sample);
+            }
+        }
+        samples.into_iter().zip(&timeline.series).map(|(s, series)| (s, outages(&series.attempts))).collect()
+    }
+}
+
+/// Plays and probes one group. The targets have a runtime, and so threads, of their own.
+///
+/// # Errors
+/// Where a target cannot be opened, or not again after an outage.
+pub fn measure(group: &[Cell], period: Duration) -> Result<Vec<Measured>> {
+    let (servers, harness) = (runtime("targets")?, runtime("harness")?);
+    let measured = harness.block_on(both(group, period, &servers));
+    servers.shutdown_background();
+    measured
+}
+
+async fn both(group: &[Cell], period: Duration, servers: &Runtime) -> Result<Vec<Measured>> {
+    let clock = Clock::start();
+    let (mut targets, mut addresses) = (Vec::new(), Vec::new());
+    for (number, cell) in (0_u16..).zip(group) {
+        let (mode, tls) = (cell.mode, cell.tls);
+        let target =
+            servers.spawn(async move { Target::open(number, mode, tls, late(period)).await }).await??;
+        let authority = target.authority().map(<[u8]>::to_vec);
+        addresses.push(Address { name: format!("target-{number}"), url: target.url(), authority });
+        targets.push(target);
+    }
+    let streams: Vec<Stream> = addresses
+        .iter()
+        .flat_map(|address| CONNS.map(|conn| Stream::new(read(&address.name, conn), rate(period))))
+        .collect();
+    let probing = Probing::start(streams, Arc::new(Targets::new(&addresses)?), clock)?;
+
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let mut tasks = Vec::new();
+    for (number, (mut target, cell)) in targets.into_iter().zip(group).enumerate() {
+        let (script, tell) = (script(cell.mode, period, cell.outages, cell.seed), tell.clone());
+        tasks.push(servers.spawn(async move {
+            let played = target.play(period * SETTLE, &script, clock).await;
+            let over = played.is_err();
+            let _ = tell.send((number, played));
+            // Others are not through yet: this one stays what it was, so that the load stays the same.
+            if !over {
+                target.serve().await;
+            }
+        }));
+    }
+    drop(tell);
+    let stalled = Arc::new(Mutex::new(Duration::ZERO));
+    tasks.push(servers.spawn(heartbeat(Arc::clone(&stalled))));
+    let mut truths: Vec<Vec<Truth>> = vec![Vec::new(); group.len()];
+    for _ in group {
+        let (number, played) = told.recv().await.context("a target ended early")?;
+        truths[number] = played?;
+    }
+    sleep(period * AFTER).await;
+    let seen = probing.stop().await;
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+
+    let stalled = stalled.lock().unwrap_or_else(PoisonError::into_inner).as_secs_f64() * 1e3;
+    let pairs =
+        group.iter().zip(truths).flat_map(|(cell, truths)| CONNS.map(|conn| (*cell, conn, truths.clone())));
+    Ok(pairs
+        .zip(seen)
+        .map(|((cell, conn, truths), (samples, outages))| Measured {
+            cell,
+            conn,
+            truths,
+            outages,
+            attempts: samples.len(),
+            lost: lost(&samples),
+            lateness: lateness(&samples),
+            stalled,
+        })
+        .collect())
+}
+
+/// Between two looks at whether the targets are let run.
+const BEAT: Duration = Duration::from_millis(5);
+
+/// Keeps the worst delay of the targets' own threads: while the machine keeps them from running they are down, and
+/// no script says so.
+async fn heartbeat(worst: Arc<Mutex<Duration>>) {
+    loop {
+        let due = Instant::now() + BEAT;
+        sleep_until(due).await;
+        let late = due.elapsed();
+        let mut worst = worst.lock().unwrap_or_else(PoisonError::into_inner);
+        *worst = (*worst).max(late);
+    }
+}
+
+/// Attempts that say nothing because the observer failed.
+pub fn lost(samples: &[Sample]) -> usize {
+    use recoup_model::observation::FailureClass::Observer;
+    samples.iter().filter(|sample| sample.failure.as_ref().is_some_and(|f| f.class == Observer)).count()
+}
+
+/// How late attempts were sent, in milliseconds: median and worst.
+pub fn lateness(samples: &[Sample]) -> (f64, f64) {
+    let mut late: Vec<f64> = samples.iter().map(|s| s.sent.since(s.due).as_secs_f64() * 1e3).collect();
+    late.sort_by(f64::total_cmp);
+    (late.get(late.len() / 2).copied().unwrap_or(0.0), late.last().copied().unwrap_or(0.0))
+}
