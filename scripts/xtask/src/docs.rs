@@ -23,10 +23,8 @@ pub fn run(root: &Path, check: bool) -> Result<()> {
     let plans = builtin(&profiles)?;
     let mut readme = read("README.md")?;
     readme = replace(&readme, "suites", &suites(&plans)).context("README.md")?;
-    if readme.contains("<!-- generated: controls -->") {
-        let rows = controls::rows(root, &plans, &profiles)?;
-        readme = replace(&readme, "controls", &rows).context("README.md")?;
-    }
+    let controls = controls::rows(root, &plans, &profiles)?;
+    readme = replace(&readme, "controls", &controls).context("README.md")?;
     readme = replace(&readme, "exit codes", &table(&["code", "meaning"], codes)).context("README.md")?;
     let pages = [("README.md", readme), ("docs/reference.md", reference::page(&exit_rs)?)];
 
