@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
 use recoup_model::{
-    observation::{Conn, NodeState, PodState},
+    observation::{Conn, NodeState},
     topology::NodeRole,
 };
 use tokio::time::{Instant, sleep};
@@ -106,8 +106,8 @@ impl KindCluster {
     /// An instance that holds no lease shows nowhere else; its pod in the API is written by its own kubelet.
     async fn standbys_missing(&self) -> Vec<String> {
         let path = "/api/v1/namespaces/kube-system/pods?labelSelector=tier%3Dcontrol-plane";
-        let pods: Vec<PodState> = match self.api.lb().read::<List<Pod>>(Call::get(path), PATIENCE).await {
-            Ok(pods) => pods.items.into_iter().map(PodState::from).collect(),
+        let pods = match self.api.lb().read::<List<Pod>>(Call::get(path), PATIENCE).await {
+            Ok(pods) => pods.items,
             Err(failure) => return vec![format!("the control plane's pods cannot be listed: {failure}")],
         };
         let mut problems = Vec::new();
@@ -115,10 +115,8 @@ impl KindCluster {
             // The components are named as their leases.
             for component in LEASES {
                 let name = format!("{component}-{}", node.name);
-                match pods.iter().find(|pod| pod.name == name) {
-                    Some(pod) if pod.ready => {}
-                    Some(_) => problems.push(format!("{component} on {} is not ready", node.name)),
-                    None => problems.push(format!("{component} on {} does not run", node.name)),
+                if !pods.iter().any(|pod| pod.metadata.name == name && pod.runs()) {
+                    problems.push(format!("{component} on {} does not run", node.name));
                 }
             }
         }

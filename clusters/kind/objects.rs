@@ -145,6 +145,13 @@ impl Pod {
         self.metadata.deletion_timestamp.is_some()
     }
 
+    /// All of its containers run, as its kubelet says. Sooner than `ready` after a kubelet's restart: that
+    /// waits for the next round of the startup probe.
+    pub fn runs(&self) -> bool {
+        let containers = &self.status.container_statuses;
+        !containers.is_empty() && containers.iter().all(|container| container.state.running.is_some())
+    }
+
     /// None of its containers runs, as its kubelet says. (1.20 calls those of a pod that it has ended
     /// `terminated`, or `waiting` once their sandbox is gone.)
     pub fn idle(&self) -> bool {
@@ -296,6 +303,7 @@ mod tests {
         let state = |name: &str| json!({ "state": { (name): {} } });
         assert!(pod(json!([state("terminated"), state("waiting")])).idle());
         assert!(!pod(json!([state("terminated"), state("running")])).idle());
+        assert!(!pod(json!([state("terminated"), state("running")])).runs());
         assert!(!pod(json!([])).idle(), "nothing is known of it yet");
     }
 
