@@ -14,3 +14,16 @@ pub mod trend;
 pub mod value;
 
 pub use value::Value;
+
+#[cfg(test)]
+mod tests {
+    use super::Value;
+
+    pub(super) fn exact(values: &[f64]) -> Vec<Value> {
+        values.iter().map(|x| Value::Exactly(*x)).collect()
+    }
+
+    pub(super) fn near(a: f64, b: f64) {
+        assert!((a - b).abs() < 1e-12, "{a} is not {b}");
+    }
+}

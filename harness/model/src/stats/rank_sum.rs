@@ -124,15 +124,10 @@ fn approximated(scores: &[i64], first: usize, second: usize, score: i64) -> f64 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn exact(values: &[f64]) -> Vec<Value> {
-        values.iter().map(|x| Value::Exactly(*x)).collect()
-    }
-
-    fn near(a: f64, b: f64) {
-        assert!((a - b).abs() < 1e-12, "{a} is not {b}");
-    }
+    use super::{
+        super::tests::{exact, near},
+        *,
+    };
 
     /// scipy.stats.mannwhitneyu(b, a, method='exact'): U = 51.
     #[test]

@@ -76,15 +76,10 @@ pub fn enough(level: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn exact(values: &[f64]) -> Vec<Value> {
-        values.iter().map(|x| Value::Exactly(*x)).collect()
-    }
-
-    fn near(a: f64, b: f64) {
-        assert!((a - b).abs() < 1e-12, "{a} is not {b}");
-    }
+    use super::{
+        super::tests::{exact, near},
+        *,
+    };
 
     /// The 11th of 56 differences from either end: P(U <= 10) is 0.0200, P(U <= 11) 0.0270.
     #[test]
