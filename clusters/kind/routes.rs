@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use recoup_model::{observation::Conn, topology::Node};
 use tokio::time::{Instant, sleep};
 
@@ -23,6 +23,8 @@ const PROXIES: &str = "/api/v1/namespaces/kube-system/pods";
 const REQUESTS: usize = 10;
 /// kube-proxy follows a Service within a second or two; a node that does not in this time is mended.
 const FOLLOWS: Duration = Duration::from_secs(10);
+/// FAMILY ADDRESS
+const FORGET: &str = "conntrack -D -f \"$1\" -p tcp --orig-dst \"$2\" > /dev/null";
 /// A new kube-proxy starts and programmes its rules within this time, or the node is left out.
 const MENDED: Duration = Duration::from_secs(40);
 
@@ -52,7 +54,35 @@ impl KindCluster {
             };
             fixture.preconditions.push((finding, remedy));
         }
+        self.forget_connections(placed, &mut fixture).await?;
         Ok(fixture)
+    }
+
+    /// Has every node forget which pods connections to the Service were led to.
+    ///
+    /// A connection that was asked of a pod that is gone stays with that pod for two minutes
+    /// (`nf_conntrack_tcp_timeout_syn_sent`), and whoever gets its port in that time is led there as well, whatever
+    /// kube-proxy's rules say by then. A prober of 50 connections a second goes once around all ports in about one.
+    async fn forget_connections(&self, placed: &Placed, fixture: &mut Fixture) -> Result<(), ClusterError> {
+        let address = placed.service.ip();
+        let (family, address) = (if address.is_ipv4() { "ipv4" } else { "ipv6" }, address.to_string());
+        // It lists what it deletes on stdout.
+        let argv = ["sh", "-c", FORGET, "recoup", family, &address];
+        let forget = |node: &Node| {
+            let name = node.name.clone();
+            async move { self.docker.exec(&name, &argv, None).await.map(|output| (name, output)) }
+        };
+        for (node, output) in try_join_all(self.fingerprint.nodes.iter().map(forget)).await? {
+            // It counts on stderr, and fails where there was nothing to forget.
+            let said = String::from_utf8_lossy(&output.stderr);
+            if !said.contains("flow entries have been deleted") {
+                let finding = format!("{node} cannot forget old connections to the Service: {}", said.trim());
+                let remedy =
+                    "requests may be led to pods of an earlier experiment for two minutes".to_owned();
+                fixture.preconditions.push((finding, remedy));
+            }
+        }
+        Ok(())
     }
 
     async fn probers_answer(&self, placed: &Placed, deadline: Instant) -> Result<(), ClusterError> {

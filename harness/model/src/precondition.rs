@@ -9,6 +9,7 @@ use crate::{
     milestone::told,
     observation::{Observation, Observed},
     residue,
+    spec::Assertion,
     time::Offset,
     timeline::{Series, Timeline},
 };
@@ -152,6 +153,17 @@ fn unscheduled(series: &Series) -> bool {
     matches!(series.stream.observation, Observation::Converge | Observation::Schedule)
 }
 
+/// A `gap` of no length is asserted of it: what loses one attempt by itself is nothing to assert that of.
+fn may_lose_nothing(timeline: &Timeline, series: &Series) -> bool {
+    let targets = timeline.targets();
+    timeline.plan.assertions.iter().any(|assertion| match assertion {
+        Assertion::Gap(gap) => {
+            gap.max.0.is_zero() && gap.of.fits(&series.stream.name, &targets, &timeline.nodes)
+        }
+        _ => false,
+    })
+}
+
 /// Attempts without which a baseline says nothing, however short it was meant to be.
 const FEWEST: u128 = 10;
 
@@ -169,6 +181,10 @@ fn baseline(timeline: &Timeline, series: &Series, reasons: &mut Vec<String>) {
     let name = &series.stream.name;
     if (counted as u128) < wanted.max(1) {
         reasons.push(format!("{name}: {counted} attempts before the fault, at least {wanted} are needed"));
+    } else if bad > 0 && may_lose_nothing(timeline, series) {
+        reasons.push(format!(
+            "{name}: {bad} of {counted} attempts failed before anything was broken, and not one may fail afterwards"
+        ));
     } else if bad >= 2 && bad * 50 > counted {
         reasons.push(format!("{name}: {bad} of {counted} attempts failed before anything was broken"));
     } else if bad == counted {

@@ -425,6 +425,20 @@ fn a_baseline_that_was_not_quiet_begins_again_and_the_last_one_counts() {
     assert_eq!(story.judged().verdict, Verdict::Pass);
 }
 
+/// Found on a real cluster: a Service that lost requests by itself, in the baseline too, failed an experiment in
+/// which not one was to be lost.
+#[test]
+fn a_stream_of_which_nothing_may_be_lost_must_lose_nothing_before_the_fault() {
+    let lost_before = |max: &str| {
+        let gap = format!("gap: {{of: api/write/*/reused, max: {max}}}");
+        kill(&asserted(&gap)).down("api/write/cp2", 0.5, 0.55).judged()
+    };
+    let strict = lost_before("0s");
+    assert_eq!(strict.verdict, Verdict::Inconclusive, "{:?}", strict.reasons);
+    assert!(strict.reasons[0].contains("not one may fail"), "{:?}", strict.reasons);
+    assert_eq!(lost_before("1s").verdict, Verdict::Pass, "one attempt of many is no unquiet baseline");
+}
+
 /// The lease's takeover held against a prediction of 4 s to 8 s.
 fn predicted(from: f64) -> ExperimentResult {
     let mut story = lease(from);
