@@ -81,7 +81,7 @@ impl Live {
         }
         let mut latest = undo.at;
         for one in &plan.milestones {
-            match milestone::find(timeline, &one.when) {
+            match milestone::find(timeline, one) {
                 Found::At(moment) => latest = latest.max(moment.at),
                 Found::Never => return false,
                 Found::NotSeen(_) | Found::Unknown(_) if now < quiet => return false,

@@ -49,7 +49,7 @@ pub fn interval(timeline: &Timeline, milestone: &Milestone) -> Interval {
         };
     };
     let span = |later: Offset, earlier: Offset| Span(later.since(earlier));
-    let (measure, why) = match find(timeline, &milestone.when) {
+    let (measure, why) = match find(timeline, milestone) {
         Found::At(moment) => {
             let value = span(moment.at, start.at);
             let low = span(moment.low, start.high).min(value);
@@ -172,16 +172,17 @@ fn within_bounds(milestone: &Milestone, given: &Budget<'_>, measure: Measure) ->
 }
 
 /// Looks for the moment; everything before the first fault's injection is passed over.
-pub(crate) fn find(timeline: &Timeline, when: &When) -> Found {
+pub(crate) fn find(timeline: &Timeline, milestone: &Milestone) -> Found {
     let Some(fault) = timeline.fault() else {
         return Found::Unknown("no fault was injected".into());
     };
-    match when {
+    let since = milestone.since;
+    match &milestone.when {
         When::Fails(pattern) => fails(timeline, pattern, fault),
         When::Succeeds(pattern) => {
-            slowest(timeline, pattern, fault, |_, outages| outages.first().map_or(Found::Never, ended))
+            slowest(timeline, pattern, since, fault, |_, outages| outages.first().map_or(Found::Never, ended))
         }
-        When::Stable(pattern) => slowest(timeline, pattern, fault, |series, outages| {
+        When::Stable(pattern) => slowest(timeline, pattern, since, fault, |series, outages| {
             stable(series, outages, timeline.plan.stable.0)
         }),
         When::NewHolder(lease) => states::new_holder(timeline, lease, fault),
@@ -207,6 +208,21 @@ pub(crate) fn find(timeline: &Timeline, when: &When) -> Found {
 fn since_fault(series: &Series, fault: Moment) -> Vec<Outage> {
     let mut all = outages(&series.attempts);
     all.retain(|outage| outage.to.is_none_or(|to| to >= fault.low));
+    all
+}
+
+/// Those of them that a milestone is about. What begins only once everything is given back is the return's doing,
+/// and not counted from the fault; what was over by then is not counted from the return.
+fn concerned(timeline: &Timeline, series: &Series, since: Since, fault: Moment) -> Vec<Outage> {
+    let mut all = since_fault(series, fault);
+    // A process that was killed comes back by itself, and what that does has no beginning of its own.
+    let given_back = timeline.undo().filter(|_| timeline.faults().all(|(_, step, _)| step.hold().is_some()));
+    if let Some(back) = given_back {
+        match since {
+            Since::Fault => all.retain(|outage| outage.start_low < back.low),
+            Since::Undo => all.retain(|outage| outage.to.is_none_or(|to| to >= back.low)),
+        }
+    }
     all
 }
 
@@ -241,6 +257,7 @@ fn coarsest(timeline: &Timeline, matching: &[&Series], fault: Moment) -> Duratio
 fn slowest(
     timeline: &Timeline,
     pattern: &Pattern,
+    since: Since,
     fault: Moment,
     end: impl Fn(&Series, &[Outage]) -> Found,
 ) -> Found {
@@ -250,7 +267,7 @@ fn slowest(
     }
     let mut latest: Option<Moment> = None;
     for series in &matching {
-        let outages = since_fault(series, fault);
+        let outages = concerned(timeline, series, since, fault);
         if outages.is_empty() {
             continue;
         }
