@@ -82,6 +82,16 @@ impl Script {
                 deadlines::check(id)?;
                 script!("deadline_clear.sh"; id)
             }
+            NodeAction::SlowAdd { .. }
+            | NodeAction::SlowRemove { .. }
+            | NodeAction::SlowCount { .. }
+            | NodeAction::RoundTrips { .. } => return super::slow::script(action).map(Some),
+            NodeAction::LimitSet { .. } | NodeAction::LimitClear { .. } | NodeAction::LimitCount { .. } => {
+                return super::limits::script(action).map(Some);
+            }
+            NodeAction::EtcdFill | NodeAction::EtcdFree | NodeAction::EtcdLook => {
+                return super::etcd_space::script(action).map(Some);
+            }
             NodeAction::Survey => script!("process.sh", "survey.sh";),
             NodeAction::Pause | NodeAction::Unpause | NodeAction::InspectNode => return Ok(None),
         }))

@@ -110,6 +110,16 @@ fn act(world: &mut World, node: usize, action: &NodeAction) -> Result<ActionRepo
         NodeAction::DeadlineClear { id } => {
             report.changed = world.nodes[node].changed.deadlines.remove(id).is_some();
         }
+        NodeAction::SlowAdd { .. }
+        | NodeAction::SlowRemove { .. }
+        | NodeAction::SlowCount { .. }
+        | NodeAction::RoundTrips { .. } => super::slow::act(world, node, action, &mut report)?,
+        NodeAction::LimitSet { .. } | NodeAction::LimitClear { .. } | NodeAction::LimitCount { .. } => {
+            super::limits::act(world, node, action, &mut report)?;
+        }
+        NodeAction::EtcdFill | NodeAction::EtcdFree | NodeAction::EtcdLook => {
+            super::etcd_space::act(world, node, action, &mut report)?;
+        }
         NodeAction::Survey => report.survey = survey(world, node),
         NodeAction::Inspect { process } => report.processes = state(world, node, *process),
     }

@@ -24,7 +24,7 @@ impl Context {
             Target::RaftLeader => self.raft(true).await?,
             Target::RaftFollower => self.raft(false).await?,
             Target::LeaseHolder(lease) => vec![self.lease_holder(lease).await?],
-            Target::ControlPlane => self.by_role(NodeRole::ControlPlane),
+            Target::ControlPlane | Target::ControlPlanes => self.by_role(NodeRole::ControlPlane),
             Target::Worker => self.by_role(NodeRole::Worker),
             Target::WorkloadNode => self.workload_nodes().await,
             Target::Node(name) => {
@@ -33,7 +33,8 @@ impl Context {
             }
             Target::SameAs(step) => self.hit(*step),
         };
-        let wanted = if matches!(target, Target::SameAs(_)) { found.len() } else { count as usize };
+        let all = matches!(target, Target::SameAs(_) | Target::ControlPlanes);
+        let wanted = if all { found.len() } else { count as usize };
         if found.len() < wanted || found.is_empty() {
             return Err(Broken::NoTarget(format!(
                 "{} of '{target}' wanted, {} found",
