@@ -49,4 +49,5 @@ pub use docker::{Docker, Engine, Output};
 pub use doctor::{Check, doctor};
 pub use nodes::KindNodes;
 pub use provider::KindProvider;
+pub use slow::delay_program;
 pub use target::HttpTarget;
