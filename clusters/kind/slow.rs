@@ -54,7 +54,9 @@ pub(super) fn script(action: &NodeAction) -> Result<Script, String> {
         NodeAction::RoundTrips { to, times } => {
             let mut words = vec![times.to_string()];
             for party in to {
-                party.parse::<std::net::SocketAddr>().map_err(|_| format!("{party:?} is not ADDRESS:PORT"))?;
+                party
+                    .parse::<std::net::SocketAddr>()
+                    .map_err(|_| format!("{party:?} is not ADDRESS:PORT"))?;
                 words.push(party.clone());
             }
             match to.is_empty() {
@@ -163,7 +165,10 @@ mod tests {
         assert!(add(SlowRule { jitter: Span::seconds(1), ..rule(&[], &[]) }).is_err());
         assert!(add(SlowRule { loss: Percent(1_000_001), ..rule(&[], &[]) }).is_err());
         for to in [vec![], vec!["172.18.0.7".to_owned()], vec!["-x".to_owned()]] {
-            assert!(script(&NodeAction::RoundTrips { to: to.clone(), times: 3 }).is_err(), "{to:?} was taken");
+            assert!(
+                script(&NodeAction::RoundTrips { to: to.clone(), times: 3 }).is_err(),
+                "{to:?} was taken"
+            );
         }
     }
 

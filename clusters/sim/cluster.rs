@@ -54,6 +54,7 @@ const CAPABILITIES: &[Capability] = &[
     Capability::PacketFilter,
     Capability::EtcdAccess,
     Capability::AuditLog,
+    Capability::SlowNetwork,
 ];
 
 impl SimCluster {

@@ -91,7 +91,9 @@ fn hold(words: &[String]) -> Result<Hold, String> {
     let (delay, jitter, loss): (u64, u64, u32) =
         (options.number("delay")?, options.number("jitter")?, options.number("loss")?);
     if jitter > delay {
-        return Err(format!("--jitter {jitter} is more than --delay {delay}: no packet leaves before it came"));
+        return Err(format!(
+            "--jitter {jitter} is more than --delay {delay}: no packet leaves before it came"
+        ));
     }
     if loss > 1_000_000 {
         return Err(format!("--loss {loss} is more than all packets, which are 1000000"));
@@ -113,8 +115,9 @@ fn hold(words: &[String]) -> Result<Hold, String> {
 
 fn round_trips(words: &[String]) -> Result<RoundTrips, String> {
     let (options, rest) = Options::read(words, &["times"])?;
-    let address =
-        |word: &String| word.parse().map_err(|_| format!("{word:?} is not ADDRESS:PORT, as in 172.18.0.2:6443"));
+    let address = |word: &String| {
+        word.parse().map_err(|_| format!("{word:?} is not ADDRESS:PORT, as in 172.18.0.2:6443"))
+    };
     let to = rest.iter().map(address).collect::<Result<Vec<SocketAddr>, String>>()?;
     if to.is_empty() {
         return Err(format!("no ADDRESS:PORT is given; {USAGE}"));

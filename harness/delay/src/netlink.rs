@@ -116,7 +116,9 @@ pub fn read(bytes: &[u8]) -> Vec<Told> {
         let whole = whole as usize;
         let Some(body) = rest.get(HEADER..whole) else { break };
         match kind {
-            MSG_ERROR => told.extend(word(body, 0).map(|code| Told::Answer(code.cast_signed().wrapping_neg()))),
+            MSG_ERROR => {
+                told.extend(word(body, 0).map(|code| Told::Answer(code.cast_signed().wrapping_neg())))
+            }
             MSG_PACKET => told.extend(body.get(FAMILY..).and_then(packet)),
             _ => {}
         }
@@ -195,7 +197,8 @@ mod tests {
     #[test]
     fn packets_are_read_with_their_length() {
         let header: &[u8] = &[0, 0, 0, 9, 8, 0, 4];
-        let bytes = from_kernel(MSG_PACKET, &[(PACKET_HDR, header), (PAYLOAD, &[69]), (CAP_LEN, &[0, 0, 5, 220])]);
+        let bytes =
+            from_kernel(MSG_PACKET, &[(PACKET_HDR, header), (PAYLOAD, &[69]), (CAP_LEN, &[0, 0, 5, 220])]);
         assert_eq!(read(&bytes), [Told::Packet { id: 9, length: 1500 }]);
         let short = from_kernel(MSG_PACKET, &[(PAYLOAD, &[69]), (PACKET_HDR, header)]);
         assert_eq!(read(&short), [Told::Packet { id: 9, length: 1 }], "all of it was copied");

@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn so_many_are_lost_as_were_asked_for() {
-        for (loss, from, to) in [(0, 0, 0), (10_000, 800, 1200), (500_000, 49_000, 51_000), (1_000_000, 100_000, 100_000)]
+        for (loss, from, to) in
+            [(0, 0, 0), (10_000, 800, 1200), (500_000, 49_000, 51_000), (1_000_000, 100_000, 100_000)]
         {
             let kept = held(Manner { loss, ..PLAIN }, ms(1), 100_000).len();
             let lost = 100_000 - kept;

@@ -90,7 +90,9 @@ mod tests {
 
     #[test]
     fn every_time_has_its_place_and_the_places_are_fine() {
-        for micros in (0..2000).chain((1..60).map(|power| 1_u64 << power)).chain([50_000, 50_199, 200_000_000]) {
+        for micros in
+            (0..2000).chain((1..60).map(|power| 1_u64 << power)).chain([50_000, 50_199, 200_000_000])
+        {
             let longest = upper(place(micros));
             assert!(longest >= micros && longest - micros <= micros / 256, "{micros}: {longest}");
             assert_eq!(place(longest), place(micros));

@@ -1,6 +1,9 @@
 //! The few calls of the C library that the standard library lacks: netlink sockets, waiting to the microsecond,
 //! signals, priority. All that is unsafe of this program is here.
-#![expect(unsafe_code, reason = "the standard library has no netlink sockets, and the program is compiled with rustc alone")]
+#![expect(
+    unsafe_code,
+    reason = "the standard library has no netlink sockets, and the program is compiled with rustc alone"
+)]
 
 use std::{
     ffi::{c_int, c_long, c_uint, c_ulong, c_void},
@@ -98,12 +101,13 @@ impl Socket {
     /// What has come; none where nothing has.
     pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
         // SAFETY: the pointer and the length are those of one slice that nobody else uses meanwhile.
-        let got =
-            unsafe { recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), MSG_DONTWAIT) };
+        let got = unsafe { recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), MSG_DONTWAIT) };
         match usize::try_from(got) {
             Ok(length) => Ok(Some(buffer.get(..length).unwrap_or_default())),
             Err(_) => match io::Error::last_os_error() {
-                error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+                error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    Ok(None)
+                }
                 error => Err(error),
             },
         }

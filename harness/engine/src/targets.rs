@@ -5,7 +5,7 @@ use std::time::Duration;
 use recoup_clusters::Attempt;
 use recoup_model::{
     observation::{Observation, Observed},
-    spec::Target,
+    spec::{Peers, Target},
     topology::NodeRole,
 };
 
@@ -44,6 +44,18 @@ impl Context {
         }
         found.truncate(wanted);
         Ok(found)
+    }
+
+    /// Addresses of a node's peers of that kind; none where everybody is meant.
+    #[must_use]
+    pub fn addresses_of(&self, peers: Option<Peers>, node: &str) -> Vec<String> {
+        let others = self.cluster.fingerprint().nodes.iter().filter(|peer| peer.name != node);
+        let meant = others.filter(|peer| match peers {
+            Some(Peers::ControlPlanes) => peer.role == NodeRole::ControlPlane,
+            Some(Peers::Nodes) => true,
+            None => false,
+        });
+        meant.map(|peer| peer.address.to_string()).collect()
     }
 
     fn by_role(&self, role: NodeRole) -> Vec<String> {

@@ -276,7 +276,7 @@ pub enum NodeAction {
     },
     /// Look only: is the node's container paused?
     InspectNode,
-    /// Hold back packets that leave the node, in place of a rule of the same tag.
+    /// Hold back packets between the node and others, in place of a rule of the same tag.
     #[serde(rename_all = "camelCase")]
     SlowAdd {
         /// Which, and how.

@@ -8,13 +8,14 @@ use crate::{
     time::Span,
 };
 
-/// Packets that leave one node late, or not at all.
+/// Packets between one node and others that are late, or do not come at all, on one of their two ways: netem holds what
+/// leaves the node, the node's own program what arrives, and a round trip takes longer by the delay once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SlowRule {
     /// Tells this rule from everybody else's: it stands in the comments of packet filter rules.
     pub tag: String,
-    /// Addresses of the other party; none means everybody but the node itself.
+    /// Addresses of the other party; none means everybody but the node itself and its own pods.
     pub peers: Vec<String>,
     /// TCP ports, on either side; none means all packets.
     pub ports: Vec<u16>,
@@ -24,7 +25,7 @@ pub struct SlowRule {
     pub jitter: Span,
     /// So many are lost.
     pub loss: Percent,
-    /// The rest leaves at no more than this.
+    /// The rest passes at no more than this.
     pub bandwidth: Option<Bitrate>,
 }
 

@@ -163,13 +163,14 @@ pub struct DeletePods {
     pub within: Span,
 }
 
-/// `slow:` holds back packets that leave a node, loses some, or lets them leave at no more than a bandwidth.
+/// `slow:` holds back packets between a node and others, loses some, or lets them pass at no more than a bandwidth. It is
+/// one of the two ways that is slow, so a round trip takes longer by the delay once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SlowFault {
-    /// The node that they leave.
+    /// The node.
     pub on: Target,
-    /// To which parties (default everybody; the node itself is never meant).
+    /// The other parties (default everybody; the node itself and its own pods are never meant).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<Peers>,
     /// TCP ports on either side (default all packets): 2380 is etcd's for its peers, 6443 the API server's.
@@ -184,7 +185,7 @@ pub struct SlowFault {
     /// So many are lost (default none).
     #[serde(default)]
     pub loss: Percent,
-    /// The rest leaves at no more than this (default as fast as it can).
+    /// The rest passes at no more than this (default as fast as it can).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth: Option<Bitrate>,
     /// Let through again after this long.
