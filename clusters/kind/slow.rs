@@ -117,6 +117,9 @@ fn matches(rule: &SlowRule, comment: &str, party: &str) -> Result<drop_rules::Ru
     Ok(rules)
 }
 
+#[cfg(all(test, target_os = "linux"))]
+mod netem_tests;
+
 #[cfg(test)]
 mod tests {
     use recoup_model::quantity::Percent;
