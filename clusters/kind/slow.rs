@@ -117,7 +117,7 @@ fn matches(rule: &SlowRule, comment: &str, party: &str) -> Result<drop_rules::Ru
     Ok(rules)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod netem_tests;
 
 #[cfg(test)]
