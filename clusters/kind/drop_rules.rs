@@ -22,7 +22,7 @@ pub(super) fn comment(tag: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if tag.is_empty() || tag.len() > LONGEST_TAG || !tag.chars().all(fits) {
         return Err(format!(
-            "{tag:?} is no tag of a drop rule: up to {LONGEST_TAG} letters, digits and any of - _ . / are"
+            "{tag:?} is no tag of a rule: up to {LONGEST_TAG} letters, digits and any of - _ . / are"
         ));
     }
     Ok(format!("recoup:{tag}"))

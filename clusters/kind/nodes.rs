@@ -12,6 +12,7 @@ use super::{
     deadlines::{self, HostDeadlines},
     docker::{Docker, succeeded},
     scripts::{self, Script},
+    slow,
 };
 use crate::{ClusterError, Nodes};
 
@@ -78,7 +79,20 @@ impl KindNodes {
         ];
         let found =
             futures::future::try_join_all(trials.map(|(capability, script)| all(capability, script))).await?;
-        Ok(found.into_iter().flatten().collect())
+        let mut found: Vec<Capability> = found.into_iter().flatten().collect();
+        if self.can_slow().await? {
+            found.push(Capability::SlowNetwork);
+        }
+        Ok(found)
+    }
+
+    /// Each node can hold packets back by one means or another.
+    async fn can_slow(&self) -> Result<bool, ClusterError> {
+        let trial = Script::slow_able();
+        let argv = trial.argv();
+        let tried = self.names.iter().map(|node| self.docker.exec(node, &argv, None));
+        let printed = futures::future::try_join_all(tried).await?;
+        Ok(printed.iter().all(|output| slow::works(&String::from_utf8_lossy(&output.stdout))))
     }
 
     /// A deadline for a node that is frozen by then: nothing on it can run.
@@ -129,7 +143,8 @@ impl KindNodes {
             return Ok(ActionReport { paused, changed, ..ActionReport::default() });
         };
         let argv = script.argv();
-        let output = self.docker.exec(node, &argv, None).await?;
+        let program = if script.needs_delay { Some(slow::delay_program()?.into_owned()) } else { None };
+        let output = self.docker.exec(node, &argv, program).await?;
         let output = succeeded(node, &argv, output)?;
         scripts::read(&String::from_utf8_lossy(&output.stdout)).map_err(failed)
     }

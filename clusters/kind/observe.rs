@@ -58,6 +58,7 @@ impl KindCluster {
                 Ok(Observed::Renewed { revision })
             }
             Observation::Workload { from, to } => self.workload(from, *to, timeout).await,
+            Observation::Metrics { component, node } => self.metrics(*component, node, timeout).await,
             Observation::Health { node, component } => {
                 let target = SocketAddr::from(([127, 0, 0, 1], component.port()));
                 self.vantage.fetch(self.node(node)?.address, target, "/healthz", timeout).await?;

@@ -3,10 +3,11 @@
 //! The scripts use only what both a Debian node and `kindest/node` have, and get all
 //! values as arguments, never spliced into their text.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use recoup_model::{
     action::{ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState, StaticPod},
+    degrade::Slowed,
     time::Span,
 };
 
@@ -20,11 +21,13 @@ const WORKLOAD: &str = "recoup-workload";
 pub(super) struct Script {
     text: &'static str,
     arguments: Vec<String>,
+    /// It reads the program of harness/delay from its stdin.
+    pub(super) needs_delay: bool,
 }
 
 macro_rules! script {
     ($($file:literal),+; $($argument:expr),* $(,)?) => {
-        Script { text: concat!($(include_str!(concat!("scripts/", $file))),+), arguments: vec![$($argument.to_string()),*] }
+        Script { text: concat!($(include_str!(concat!("scripts/", $file))),+), arguments: vec![$($argument.to_string()),*], needs_delay: false }
     };
 }
 
@@ -82,9 +85,41 @@ impl Script {
                 deadlines::check(id)?;
                 script!("deadline_clear.sh"; id)
             }
+            NodeAction::SlowAdd { .. }
+            | NodeAction::SlowRemove { .. }
+            | NodeAction::SlowCount { .. }
+            | NodeAction::RoundTrips { .. } => return super::slow::script(action).map(Some),
+            NodeAction::LimitSet { .. } | NodeAction::LimitClear { .. } | NodeAction::LimitCount { .. } => {
+                return super::limits::script(action).map(Some);
+            }
+            NodeAction::EtcdFill | NodeAction::EtcdFree | NodeAction::EtcdLook => {
+                return super::etcd_space::script(action).map(Some);
+            }
             NodeAction::Survey => script!("process.sh", "survey.sh";),
             NodeAction::Pause | NodeAction::Unpause | NodeAction::InspectNode => return Ok(None),
         }))
+    }
+
+    pub(super) fn slow_add(arguments: Vec<String>) -> Script {
+        let script = script!("process.sh", "drop.sh", "slow.sh", "slow_trial.sh", "slow_add.sh";);
+        Script { arguments, needs_delay: true, ..script }
+    }
+
+    pub(super) fn slow_remove(comment: String) -> Script {
+        Script { arguments: vec![comment], ..script!("process.sh", "drop.sh", "slow.sh", "slow_remove.sh";) }
+    }
+
+    pub(super) fn slow_count(comment: String) -> Script {
+        Script { arguments: vec![comment], ..script!("process.sh", "drop.sh", "slow.sh", "slow_count.sh";) }
+    }
+
+    pub(super) fn round_trips(arguments: Vec<String>) -> Script {
+        Script { arguments, needs_delay: true, ..script!("roundtrips.sh";) }
+    }
+
+    /// Prints by which means packets can be held back.
+    pub(super) fn slow_able() -> Script {
+        script!("slow_trial.sh", "slow_able.sh";)
     }
 
     /// The command to run in the node.
@@ -133,10 +168,10 @@ fn manifest_args(pod: StaticPod, args: &BTreeMap<String, String>) -> Result<Scri
 
 fn deadline(id: &str, after: Span, undo: &NodeAction) -> Result<Script, String> {
     deadlines::check(id)?;
-    let Some(undo) = Script::of(undo)? else {
+    let Some(script) = Script::of(undo)?.filter(|script| !script.needs_delay) else {
         return Err(format!("{} cannot be done by the node itself", undo.name()));
     };
-    let text = deadlines::node_text(undo.text, &undo.arguments);
+    let text = deadlines::node_text(script.text, &script.arguments);
     Ok(script!("deadline_set.sh"; id, deadlines::seconds(after.0), text))
 }
 
@@ -173,6 +208,10 @@ pub(super) fn read(stdout: &str) -> Result<ActionReport, String> {
         match words.as_slice() {
             ["changed"] => report.changed = true,
             ["packets", packets] => report.packets = packets.parse().map_err(|_| strange())?,
+            ["roundtrip", micros] => {
+                report.round_trips.push(Span(Duration::from_micros(micros.parse().map_err(|_| strange())?)));
+            }
+            ["slowed", numbers @ ..] => report.slowed = Some(slowed(numbers).ok_or_else(strange)?),
             ["process", pid, started, state] => {
                 let (pid, started) =
                     (pid.parse().map_err(|_| strange())?, started.parse().map_err(|_| strange())?);
@@ -186,7 +225,16 @@ pub(super) fn read(stdout: &str) -> Result<ActionReport, String> {
             _ => return Err(strange()),
         }
     }
+    report.round_trips.sort();
     Ok(report)
+}
+
+/// Packets, lost and overflowed ones, and held times in microseconds: median, 99th percentile, longest.
+fn slowed(numbers: &[&str]) -> Option<Slowed> {
+    let numbers = numbers.iter().map(|number| number.parse().ok()).collect::<Option<Vec<u64>>>()?;
+    let [packets, lost, overflowed, p50, p99, max] = numbers.try_into().ok()?;
+    let micros = |number| Span(Duration::from_micros(number));
+    Some(Slowed { packets, lost, overflowed, p50: micros(p50), p99: micros(p99), max: micros(max) })
 }
 
 #[cfg(test)]
@@ -219,6 +267,17 @@ mod tests {
         assert_eq!(pids, [226, 4484]);
         assert_eq!(read("packets 12\n").expect("fine").packets, 12);
         assert!(read("what?").is_err());
+    }
+
+    #[test]
+    fn what_a_slow_rule_did_is_read_and_handshakes_are_sorted() {
+        let report = read("how nfqueue\nslowed 9 1 2 50012 50544 51000\n").expect("fine");
+        let slowed = report.slowed.expect("it was said");
+        assert_eq!((slowed.packets, slowed.lost, slowed.overflowed), (9, 1, 2));
+        assert_eq!(slowed.p99, Span(Duration::from_micros(50_544)));
+        assert!(read("slowed 9 1 2\n").is_err() && read("slowed a b c d e f\n").is_err());
+        let report = read("roundtrip 900\nroundtrip 100\n").expect("fine");
+        assert_eq!(report.round_trips, [100, 900].map(|micros| Span(Duration::from_micros(micros))));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Observations of API servers and of what they tell: leases, nodes, pods.
 
+use std::time::Duration;
+
 use recoup_model::{
     action::Process,
     observation::{Conn, Endpoint, Failure, FailureClass, Freshness, NodeState, Observed, PodState, SLOTS},
@@ -11,13 +13,13 @@ use super::{
     cluster::wall,
     model::{
         World,
-        apiserver::{Flight, Outcome, Request},
+        apiserver::{self, Flight, Outcome, Request},
         balancer::Key,
         kubelet::{Owner, Ready},
         lease::ELECTED,
         network::Party,
         raft::Entry,
-        timing::ms,
+        timing::{self, ms},
     },
 };
 use crate::{Attempt, ReadBack};
@@ -63,14 +65,15 @@ impl SimCluster {
         &self,
         call: &Call<'_>,
         request: Request,
-        half: std::time::Duration,
+        half: Duration,
         entry: Option<Entry>,
         mut answer: impl FnMut(&mut World) -> T,
     ) -> Result<T, Failure> {
         // Measured on an idle kind cluster: a new connection costs two more round trips and a handshake.
         sleep(if matches!(call.key, Key::Once(_)) { half + ms(6) } else { half }).await;
         let mut flight: Option<Flight> = None;
-        let (told, bound) = self
+        let trips = if matches!(call.key, Key::Once(_)) { timing::NEW_CONNECTION } else { 1 };
+        let (told, bound, late) = self
             .until(|world| {
                 let now = world.now;
                 let flight = flight.get_or_insert_with(|| Flight::at(now));
@@ -78,13 +81,19 @@ impl SimCluster {
                     Outcome::Waiting => None,
                     Outcome::Failed(failure) => Some(Err(failure)),
                     Outcome::Good => {
+                        let late = flight.bound.map_or(Duration::ZERO, |(backend, _)| {
+                            let way =
+                                world.take_detour(Party::Outside, Party::Node(backend), apiserver::PORT);
+                            let agreed = request != Request::Cached;
+                            way * trips + if agreed { world.agreement(backend) } else { Duration::ZERO }
+                        });
                         let done = entry.clone().is_none_or(|entry| world.commit_for(call.key, entry));
-                        done.then(|| Ok((answer(world), flight.bound)))
+                        done.then(|| Ok((answer(world), flight.bound, late)))
                     }
                 }
             })
             .await?;
-        sleep(half).await;
+        sleep(half + late).await;
         // The answer is on its way back: lost with its sender, held up while that is frozen.
         self.until(|world| {
             let Some((backend, pid)) = bound else { return Some(Ok(())) };

@@ -54,6 +54,7 @@ const CAPABILITIES: &[Capability] = &[
     Capability::PacketFilter,
     Capability::EtcdAccess,
     Capability::AuditLog,
+    Capability::SlowNetwork,
 ];
 
 impl SimCluster {
@@ -191,6 +192,9 @@ impl SimCluster {
             Observation::NodeLease { node } => self.node_lease(&stream, node, attempt).await,
             Observation::Schedule => self.schedule(&stream, attempt).await,
             Observation::Workload { from, to } => self.workload(&stream, from, *to, attempt).await,
+            Observation::Metrics { component, node } => {
+                self.metrics(&stream, *component, node, attempt).await
+            }
             Observation::Health { node, component } => {
                 self.component_health(&stream, node, *component, attempt).await
             }

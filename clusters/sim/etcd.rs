@@ -47,21 +47,25 @@ impl SimCluster {
         sleep(half).await;
         let told = self
             .until(|world| {
+                let late = world.take_detour(Party::Outside, Party::Node(member), CLIENT);
                 reachable(world, member).map(|reached| {
-                    reached.map(|()| {
-                        let state = &world.members[member];
-                        Observed::Member {
-                            id: id(member),
-                            leader: state.lead.map(id),
-                            term: state.term,
-                            applied: state.applied as u64,
-                        }
-                    })
+                    reached
+                        .map(|()| {
+                            let state = &world.members[member];
+                            Observed::Member {
+                                id: id(member),
+                                leader: state.lead.map(id),
+                                term: state.term,
+                                applied: state.applied as u64,
+                            }
+                        })
+                        .map(|told| (told, late))
                 })
             })
             .await;
-        sleep(half).await;
-        told
+        let late = told.as_ref().map_or(std::time::Duration::ZERO, |(_, late)| *late);
+        sleep(half + late).await;
+        told.map(|(told, _)| told)
     }
 
     pub(super) async fn etcd_put(
@@ -112,7 +116,7 @@ impl SimCluster {
         sleep(half).await;
         let mut flight: Option<(Flight, Option<u32>)> = None;
         let reset = || Failure::new(FailureClass::Reset, "connection reset by peer");
-        let (told, pid) = self
+        let (told, pid, late) = self
             .until(|world| {
                 match reachable(world, member)? {
                     // It was there when the request was sent.
@@ -129,13 +133,15 @@ impl SimCluster {
                     Outcome::Waiting => None,
                     Outcome::Failed(failure) => Some(Err(failure)),
                     Outcome::Good => {
+                        let client = world.take_detour(Party::Outside, Party::Node(member), CLIENT);
+                        let late = client + world.agreement(member);
                         let done = entry.is_none_or(|entry| world.commit(member, entry.clone()));
-                        done.then(|| answer(world, member)).flatten().map(|told| Ok((told, pid)))
+                        done.then(|| answer(world, member)).flatten().map(|told| Ok((told, pid, late)))
                     }
                 }
             })
             .await?;
-        sleep(half).await;
+        sleep(half + late).await;
         self.until(|world| {
             if world.pid(member, Process::Etcd) != pid {
                 return Some(Err(reset()));

@@ -1,6 +1,6 @@
 //! Actions on simulated nodes, with the reports that a kind node's scripts give.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 use async_trait::async_trait;
 use recoup_model::action::{ActionReport, NodeAction, Process, ProcessId, ProcessState, Signal, StaticPod};
@@ -14,7 +14,7 @@ use super::{
 use crate::{Cluster, ClusterError, Nodes};
 
 /// Half of a `docker exec`'s round trip (0.1 s, measured).
-const HALF_EXEC: std::time::Duration = timing::ms(50);
+const HALF_EXEC: Duration = timing::ms(50);
 
 #[async_trait]
 impl Nodes for SimCluster {
@@ -30,7 +30,9 @@ impl Nodes for SimCluster {
             world.take_note();
             report
         };
-        sleep(HALF_EXEC).await;
+        // Handshakes are made one after the other.
+        let took = report.iter().flat_map(|report| &report.round_trips).map(|one| one.0).sum::<Duration>();
+        sleep(HALF_EXEC + took).await;
         report.map_err(|output| ClusterError::Command {
             command: format!("{} on {node}", action.name()),
             status: "not carried out".into(),
@@ -109,6 +111,16 @@ fn act(world: &mut World, node: usize, action: &NodeAction) -> Result<ActionRepo
         }
         NodeAction::DeadlineClear { id } => {
             report.changed = world.nodes[node].changed.deadlines.remove(id).is_some();
+        }
+        NodeAction::SlowAdd { .. }
+        | NodeAction::SlowRemove { .. }
+        | NodeAction::SlowCount { .. }
+        | NodeAction::RoundTrips { .. } => super::slow::act(world, node, action, &mut report)?,
+        NodeAction::LimitSet { .. } | NodeAction::LimitClear { .. } | NodeAction::LimitCount { .. } => {
+            super::limits::act(world, node, action, &mut report)?;
+        }
+        NodeAction::EtcdFill | NodeAction::EtcdFree | NodeAction::EtcdLook => {
+            super::etcd_space::act(world, node, action, &mut report)?;
         }
         NodeAction::Survey => report.survey = survey(world, node),
         NodeAction::Inspect { process } => report.processes = state(world, node, *process),

@@ -24,6 +24,10 @@ pub(super) fn survey(world: &World, node: usize) -> Vec<String> {
         let rule = &filter.rule;
         lines.push(format!("packet filter: recoup:{} {:?} {:?}", rule.tag, rule.peers, rule.ports));
     }
+    for late in &machine.late {
+        let rule = &late.rule;
+        lines.push(format!("slow network: recoup:{} {:?} {:?}", rule.tag, rule.peers, rule.ports));
+    }
     for (process, slot) in &machine.slots {
         if slot.running.as_ref().is_some_and(|run| run.stopped) {
             lines.push(format!("stopped process: {:.15}", process.program()));

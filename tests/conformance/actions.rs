@@ -9,7 +9,7 @@ use recoup_model::{
     topology::NodeRole,
 };
 
-use crate::{healthy, left, until};
+use crate::{healthy, left, slow, until};
 
 pub struct Hand {
     nodes: Arc<dyn Nodes>,
@@ -19,6 +19,10 @@ pub struct Hand {
 impl Hand {
     pub async fn act(&self, action: NodeAction) -> ActionReport {
         self.nodes.act(&self.node, &action).await.unwrap_or_else(|error| panic!("{}: {error}", action.name()))
+    }
+
+    pub async fn try_act(&self, action: NodeAction) -> Result<ActionReport, ClusterError> {
+        self.nodes.act(&self.node, &action).await
     }
 
     pub async fn ids(&self, process: Process) -> Vec<ProcessId> {
@@ -49,6 +53,9 @@ pub async fn each_and_its_undo(provider: &Arc<dyn Provider>, cluster: Arc<dyn Cl
     pause(&worker).await;
     healthy(&*cluster).await;
     drops(&worker).await;
+    healthy(&*cluster).await;
+    let server = fingerprint.with_role(NodeRole::ControlPlane).next().expect("one").address.to_string();
+    slow::networks(&*cluster, &worker, &server).await;
     healthy(&*cluster).await;
     // On a real cluster it waits for a dozen deadlines and restarts, five minutes in all.
     if fingerprint.simulated() || std::env::var("RECOUP_CONFORMANCE").as_deref() == Ok("all") {

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use recoup_model::{
     action::{DropRule, NodeAction, Process, Signal, StaticPod, Unit},
+    degrade::SlowRule,
+    quantity::Percent,
     time::Span,
 };
 use tokio::time::{Instant, sleep};
@@ -94,9 +96,23 @@ async fn faults<'a>(plane: &'a Hand, worker: &'a Hand) -> Vec<(&'a Hand, NodeAct
     let signal = |signal| NodeAction::Signal { process, signal, only: only.clone() };
     let rule = DropRule { tag: "conformance-left".into(), peers: vec!["192.0.2.1".into()], ports: vec![1] };
     let tag = rule.tag.clone();
+    let slow = SlowRule {
+        tag: "conformance-slow".into(),
+        peers: rule.peers.clone(),
+        ports: rule.ports.clone(),
+        delay: Span::millis(50),
+        jitter: Span::default(),
+        loss: Percent::default(),
+        bandwidth: None,
+    };
     vec![
         (plane, signal(Signal::Stop), signal(Signal::Cont)),
         (worker, NodeAction::DropAdd { rule }, NodeAction::DropRemove { tag }),
+        (
+            worker,
+            NodeAction::SlowAdd { rule: slow, life: Span::seconds(60), seed: 1, by: None },
+            NodeAction::SlowRemove { tag: "conformance-slow".into() },
+        ),
         (worker, NodeAction::UnitStop { unit: KUBELET }, NodeAction::UnitStart { unit: KUBELET }),
         (worker, NodeAction::Pause, NodeAction::Unpause),
         (

@@ -6,6 +6,7 @@ mod actions;
 mod left;
 mod observations;
 mod oracles;
+mod slow;
 
 use std::{env, sync::Arc, time::Duration};
 
@@ -114,7 +115,7 @@ type Lie = fn(&NodeAction) -> bool;
 /// A body that holds for everybody proves nothing: each deed that is only said to be done must be noticed.
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_lies_does_not_conform() {
-    let lies: [(&str, Lie); 18] = [
+    let lies: [(&str, Lie); 22] = [
         ("signal", |action| matches!(action, NodeAction::Signal { signal: Signal::Kill, .. })),
         ("thaw", |action| matches!(action, NodeAction::Signal { signal: Signal::Cont, .. })),
         ("hold", |action| matches!(action, NodeAction::StaticPodHold { .. })),
@@ -125,6 +126,10 @@ async fn a_provider_that_lies_does_not_conform() {
         ("unpause", |action| matches!(action, NodeAction::Unpause)),
         ("drop", |action| matches!(action, NodeAction::DropAdd { .. })),
         ("undrop", |action| matches!(action, NodeAction::DropRemove { .. })),
+        ("delay", |action| matches!(action, NodeAction::SlowAdd { .. })),
+        ("undelay", |action| matches!(action, NodeAction::SlowRemove { .. })),
+        ("count of slow packets", |action| matches!(action, NodeAction::SlowCount { .. })),
+        ("handshake", |action| matches!(action, NodeAction::RoundTrips { .. })),
         ("unit restart", |action| matches!(action, NodeAction::UnitRestart { .. })),
         ("override", |action| matches!(action, NodeAction::UnitOverride { .. })),
         ("override's removal", |action| matches!(action, NodeAction::UnitOverrideRemove { .. })),

@@ -25,7 +25,8 @@ pub fn injects(action: &NodeAction) -> bool {
         NodeAction::StaticPodHold { .. }
         | NodeAction::UnitStop { .. }
         | NodeAction::Pause
-        | NodeAction::DropAdd { .. } => true,
+        | NodeAction::DropAdd { .. }
+        | NodeAction::SlowAdd { .. } => true,
         _ => false,
     }
 }
@@ -40,6 +41,7 @@ pub fn undo_of(action: &NodeAction) -> Option<NodeAction> {
         NodeAction::UnitStop { unit } => Some(NodeAction::UnitStart { unit: *unit }),
         NodeAction::Pause => Some(NodeAction::Unpause),
         NodeAction::DropAdd { rule } => Some(NodeAction::DropRemove { tag: rule.tag.clone() }),
+        NodeAction::SlowAdd { rule, .. } => Some(NodeAction::SlowRemove { tag: rule.tag.clone() }),
         _ => None,
     }
 }
@@ -53,6 +55,7 @@ pub fn undoes(action: &NodeAction) -> bool {
             | NodeAction::UnitStart { .. }
             | NodeAction::Unpause
             | NodeAction::DropRemove { .. }
+            | NodeAction::SlowRemove { .. }
     )
 }
 

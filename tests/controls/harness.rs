@@ -109,6 +109,12 @@ impl HarnessControl {
                 rule.ports = vec![*port];
                 nodes.act(node, &NodeAction::DropAdd { rule }).await
             }
+            (HarnessDefect::OtherPort(port), NodeAction::SlowAdd { rule, life, seed, by }) => {
+                let mut rule = rule.clone();
+                rule.ports = vec![*port];
+                let add = NodeAction::SlowAdd { rule, life: *life, seed: *seed, by: *by };
+                nodes.act(node, &add).await
+            }
             (HarnessDefect::EndsEarly(after), _) => {
                 let report = nodes.act(node, action).await?;
                 if let Some(undo) = undo_of(action) {

@@ -36,6 +36,9 @@ chains='^(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)$'
             T | t) { read -r comm < "$dir/comm"; } 2> /dev/null && echo "stopped process: $comm" ;;
         esac
     done
+    for pid in $(candidates recoup-delay); do
+        runs "$pid" recoup-delay && echo "process of ours: recoup-delay"
+    done
     if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
         grep -rlx --include=cgroup.freeze 1 /sys/fs/cgroup 2> /dev/null
     else
@@ -55,7 +58,7 @@ chains='^(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)$'
             echo "drop-in $file: sha256 $sum"
         done
     done
-    for path in /etc/kubernetes/recoup* /run/recoup*; do
+    for path in /etc/kubernetes/recoup* /run/recoup* /var/lib/recoup*; do
         [ ! -e "$path" ] || find "$path" | sed 's/^/file of ours: /'
     done
     systemctl list-units --all --plain --no-legend 'recoup-*' 2> /dev/null | awk '{ print "unit of ours: " $1 }'

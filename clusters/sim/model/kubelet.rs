@@ -12,6 +12,7 @@ use super::{
     process::{BackOff, Slot},
     raft::Entry,
     settings::Changed,
+    slow::Late,
     timing,
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Machine {
     pub(crate) paused: bool,
     pub(crate) slots: BTreeMap<Process, Slot>,
     pub(crate) filters: Vec<Filter>,
+    /// Slow rules.
+    pub(crate) late: Vec<Late>,
     /// What faults have set otherwise.
     pub(crate) changed: Changed,
     next_pid: u32,
@@ -58,6 +61,7 @@ impl Machine {
             paused: false,
             slots: processes.iter().map(|process| (*process, Slot::default())).collect(),
             filters: Vec::new(),
+            late: Vec::new(),
             changed: Changed::default(),
             next_pid: 200,
             ready: Ready::True,

@@ -17,6 +17,7 @@ pub(crate) mod network;
 mod process;
 pub(crate) mod raft;
 mod settings;
+pub(crate) mod slow;
 pub(crate) mod timing;
 mod world;
 

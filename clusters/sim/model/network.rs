@@ -26,14 +26,18 @@ pub(crate) struct Filter {
 
 impl Filter {
     fn covers(&self, peer: Option<&str>, port: u16) -> bool {
-        let peers = &self.rule.peers;
-        (peers.is_empty() || peer.is_some_and(|peer| peers.iter().any(|p| p == peer)))
-            && (self.rule.ports.is_empty() || self.rule.ports.contains(&port))
+        covers(&self.rule.peers, &self.rule.ports, peer, port)
     }
 }
 
+/// A rule of those peers and ports is about packets of that port between its node and that peer.
+pub(crate) fn covers(peers: &[String], ports: &[u16], peer: Option<&str>, port: u16) -> bool {
+    (peers.is_empty() || peer.is_some_and(|peer| peers.iter().any(|p| p == peer)))
+        && (ports.is_empty() || ports.contains(&port))
+}
+
 impl World {
-    fn address(&self, party: Party) -> Option<&str> {
+    pub(crate) fn address(&self, party: Party) -> Option<&str> {
         match party {
             Party::Node(node) => Some(&self.nodes[node].address),
             Party::Balancer => Some(&self.balancer_address),

@@ -1,6 +1,7 @@
 //! etcd's members: terms, elections with PreVote and CheckQuorum, replication.
 //!
-//! Message exchange within a tick is instantaneous; elections take [`timing::VOTES`]. The log is one
+//! Message exchange within a tick is instantaneous (what slow rules cost is added where somebody waits for it, and
+//! members whose answers take as long as an election are apart); elections take [`timing::VOTES`]. The log is one
 //! vector of which each member holds a prefix, and a new leader cuts what it does not hold: were the
 //! rules of election wrong, acknowledged writes would be lost here as they would be in etcd.
 
@@ -13,7 +14,7 @@ use super::{Event, World, network::Party, timing};
 /// The client port.
 pub(crate) const CLIENT: u16 = 2379;
 /// The peer port.
-const PEER: u16 = 2380;
+pub(crate) const PEER: u16 = 2380;
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,18 +69,19 @@ pub(crate) enum Entry {
 }
 
 impl World {
-    fn quorum(&self) -> usize {
+    pub(crate) fn quorum(&self) -> usize {
         self.members.len() / 2 + 1
     }
 
-    /// Both members work and their peer ports reach each other.
+    /// Both members work, their peer ports reach each other, and answers come before an election would begin.
     fn linked(&self, a: usize, b: usize) -> bool {
         self.works(a, Process::Etcd)
             && self.works(b, Process::Etcd)
             && self.open(Party::Node(a), Party::Node(b), PEER)
+            && self.detour(Party::Node(a), Party::Node(b), PEER) < timing::HEARTBEAT * timing::ELECTION_TICKS
     }
 
-    fn peers(&self, member: usize) -> Vec<usize> {
+    pub(crate) fn peers(&self, member: usize) -> Vec<usize> {
         (0..self.members.len()).filter(|peer| *peer != member && self.linked(member, *peer)).collect()
     }
 
@@ -124,7 +126,9 @@ impl World {
     /// A leader's heartbeat: replicates, learns of newer terms, and resigns without a quorum.
     fn lead_on(&mut self, node: usize) {
         for peer in (0..self.members.len()).filter(|peer| *peer != node) {
-            self.send(Party::Node(node), Party::Node(peer), PEER);
+            if self.send(Party::Node(node), Party::Node(peer), PEER) {
+                self.take_detour(Party::Node(node), Party::Node(peer), PEER);
+            }
         }
         let peers = self.peers(node);
         let term = self.members[node].term;

@@ -7,6 +7,7 @@ mod nodes;
 mod oracles;
 mod processes;
 mod provider;
+mod slow;
 
 use std::{sync::Arc, time::Duration};
 

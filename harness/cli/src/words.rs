@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use recoup_model::{
     plan::Plan,
-    spec::{Assertion, Milestone, Peers, Since, Step, When, Within},
+    spec::{Assertion, LoadStep, Milestone, Part, Peers, Side, Since, SlowFault, Step, When, Within},
 };
 
 /// What a step does.
@@ -32,25 +32,69 @@ pub fn step(step: &Step) -> String {
         Step::Unit(f) => format!("{}.service on {} stopped for {}", f.unit.process(), f.on, f.hold),
         Step::Pause(f) => format!("{} paused for {}", f.on, f.hold),
         Step::Drop(f) => {
-            let peers = match f.peers {
-                None => "everybody",
-                Some(Peers::ControlPlanes) => "the other control planes",
-                Some(Peers::Nodes) => "all other nodes",
-            };
-            let ports = match f.ports.as_slice() {
-                [] => "all packets".to_owned(),
-                ports => {
-                    format!("TCP ports {}", ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", "))
-                }
-            };
+            let (peers, ports) = (parties(f.peers), tcp(&f.ports));
             format!("packets between {} and {peers} dropped for {} ({ports})", f.on, f.hold)
         }
+        Step::Slow(f) => slow(f),
+        Step::Limit(f) => {
+            let to = &f.to;
+            let parts = [
+                to.cpu.map(|cores| format!("{cores} of a core")),
+                to.read_iops.map(|number| format!("{number} reads a second")),
+                to.write_iops.map(|number| format!("{number} writes a second")),
+                to.read_bytes.map(|bytes| format!("{bytes} read a second")),
+                to.write_bytes.map(|bytes| format!("{bytes} written a second")),
+            ];
+            let parts: Vec<String> = parts.into_iter().flatten().collect();
+            format!("{} on {} limited to {} for {}", f.process, f.on, parts.join(", "), f.hold)
+        }
+        Step::FillEtcd(f) => format!("etcd's quota used up through {}, freed after {}", f.on, f.hold),
+        Step::Load(l) => load(l),
         Step::KillContainer(f) => format!("SIGKILL to a container of the workload on {}", f.on),
         Step::DeletePods(f) => {
             let pods = if f.count == 1 { "one pod".to_owned() } else { format!("{} pods", f.count) };
             format!("the API asked to delete {pods} of the workload, for up to {}", f.within)
         }
         Step::Wait(span) => format!("wait {span}"),
+    }
+}
+
+fn slow(f: &SlowFault) -> String {
+    let mut how = Vec::new();
+    if !f.delay.0.is_zero() {
+        let jitter = if f.jitter.0.is_zero() { String::new() } else { format!(" ± {}", f.jitter) };
+        how.push(format!("held back for {}{jitter}", f.delay));
+    }
+    if f.loss.0 > 0 {
+        how.push(format!("{} lost", f.loss));
+    }
+    how.extend(f.bandwidth.map(|rate| format!("at most {rate} a second")));
+    let (peers, ports) = (parties(f.peers), tcp(&f.ports));
+    format!("packets from {} to {peers} {} for {} ({ports})", f.on, how.join(", "), f.hold)
+}
+
+fn load(l: &LoadStep) -> String {
+    let mix: Vec<String> = l.mix.iter().map(|(verb, weight)| format!("{} {weight}", verb.name())).collect();
+    let rate = match (l.rate, l.ramp) {
+        (Some(rate), _) => rate.to_string(),
+        (None, Some(ramp)) => format!("{} to {} in {} steps", ramp.from, ramp.to, ramp.steps),
+        (None, None) => String::new(),
+    };
+    format!("load of {rate} ({}) over {} connections for {}", mix.join(", "), l.connections, l.hold)
+}
+
+fn parties(peers: Option<Peers>) -> &'static str {
+    match peers {
+        None => "everybody",
+        Some(Peers::ControlPlanes) => "the other control planes",
+        Some(Peers::Nodes) => "all other nodes",
+    }
+}
+
+fn tcp(ports: &[u16]) -> String {
+    match ports {
+        [] => "all packets".to_owned(),
+        ports => format!("TCP ports {}", ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -118,6 +162,29 @@ pub fn assertion(assertion: &Assertion) -> String {
         Assertion::OldHolderStaysOut(lease) => format!("the old holder of {lease} never holds it again"),
         Assertion::OldProcessGone(_) => "the processes that were hit are gone at the end".into(),
         Assertion::NoReplacementDuringFault(_) => "no pod is replaced while the fault lasts".into(),
+        Assertion::Slowdown(s) => {
+            let part = match s.during {
+                Part::Before => "before the fault",
+                Part::During => "while the fault lasts",
+                Part::After => "after recovery",
+            };
+            let of = [("p50", s.p50), ("p90", s.p90), ("p99", s.p99)];
+            let limits = of.into_iter().filter_map(|(name, most)| most.map(|most| format!("{name} {most}")));
+            let limits: Vec<String> = limits.collect();
+            format!("{part}, {} takes at most so many times as long as before: {}", s.of.0, limits.join(", "))
+        }
+        Assertion::MetricMoves(m) => {
+            let on = match m.on {
+                Side::Target => "of a node that is hit",
+                Side::Others => "of a node that is not hit",
+                Side::Any => "of any node",
+            };
+            format!("{} {on}: {} grows at least {}", m.component.process(), m.metric, m.at_least)
+        }
+        Assertion::SameHolder(lease) => format!("the same holder of {lease} throughout"),
+        Assertion::HoldsUpTo(h) => {
+            format!("up to {} a change converges within {} and no lease is lost", h.rate, h.convergence)
+        }
         Assertion::ComesBack(c) => format!("each process that was ended runs again within {}", c.within),
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// How much later than the harness a node undoes a fault by itself: an undo on a busy machine takes seconds, a node's
 /// own must not cut a hold short, and a dead harness's reaper has done it within 15 s.
-const DEADLINE_GRACE: Duration = Duration::from_secs(15);
+pub(crate) const DEADLINE_GRACE: Duration = Duration::from_secs(15);
 /// So long before the end of a hold it is looked whether the fault still lasts, so that the undo itself is on time: a
 /// look is a `docker exec` of 0.1 to 0.3 s.
 const LAST_LOOK: Duration = Duration::from_millis(500);

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use recoup_clusters::{Cluster, ClusterError};
 use recoup_model::{
     action::{ActionReport, NodeAction},
@@ -89,6 +89,12 @@ impl Context {
     /// Shuffles by the run's seed.
     pub fn shuffle<T>(&self, items: &mut [T]) {
         items.shuffle(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A number by the run's seed.
+    #[must_use]
+    pub fn draw(&self) -> u64 {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
     }
 
     /// Runs beside the steps: a hold's undo, a watch for a process to return.
@@ -265,6 +271,24 @@ pub fn describe(report: &ActionReport) -> String {
         .iter()
         .map(|p| format!("process {} (started at tick {}, state {})", p.id.pid, p.id.started, p.state))
         .collect();
+    if let (Some(shortest), Some(middle), Some(longest)) =
+        (report.round_trips.first(), crate::handshake::median(report), report.round_trips.last())
+    {
+        let count = report.round_trips.len();
+        parts.push(format!(
+            "{count} handshakes, median {middle:.1?}, from {:.1?} to {:.1?}",
+            shortest.0, longest.0
+        ));
+    }
+    if let Some(slowed) = &report.slowed {
+        parts.push(format!(
+            "{} packets held and {} lost, half of them held for {:.1?} at most, 99 of 100 for {:.1?}",
+            slowed.packets, slowed.lost, slowed.p50.0, slowed.p99.0
+        ));
+        if slowed.overflowed > 0 {
+            parts.push(format!("{} let through at once, for too many waited", slowed.overflowed));
+        }
+    }
     if parts.is_empty() {
         parts.push("no such process".into());
     }

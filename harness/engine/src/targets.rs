@@ -5,7 +5,7 @@ use std::time::Duration;
 use recoup_clusters::Attempt;
 use recoup_model::{
     observation::{Observation, Observed},
-    spec::Target,
+    spec::{Peers, Target},
     topology::NodeRole,
 };
 
@@ -24,7 +24,7 @@ impl Context {
             Target::RaftLeader => self.raft(true).await?,
             Target::RaftFollower => self.raft(false).await?,
             Target::LeaseHolder(lease) => vec![self.lease_holder(lease).await?],
-            Target::ControlPlane => self.by_role(NodeRole::ControlPlane),
+            Target::ControlPlane | Target::ControlPlanes => self.by_role(NodeRole::ControlPlane),
             Target::Worker => self.by_role(NodeRole::Worker),
             Target::WorkloadNode => self.workload_nodes().await,
             Target::Node(name) => {
@@ -33,7 +33,8 @@ impl Context {
             }
             Target::SameAs(step) => self.hit(*step),
         };
-        let wanted = if matches!(target, Target::SameAs(_)) { found.len() } else { count as usize };
+        let all = matches!(target, Target::SameAs(_) | Target::ControlPlanes);
+        let wanted = if all { found.len() } else { count as usize };
         if found.len() < wanted || found.is_empty() {
             return Err(Broken::NoTarget(format!(
                 "{} of '{target}' wanted, {} found",
@@ -43,6 +44,18 @@ impl Context {
         }
         found.truncate(wanted);
         Ok(found)
+    }
+
+    /// Addresses of a node's peers of that kind; none where everybody is meant.
+    #[must_use]
+    pub fn addresses_of(&self, peers: Option<Peers>, node: &str) -> Vec<String> {
+        let others = self.cluster.fingerprint().nodes.iter().filter(|peer| peer.name != node);
+        let meant = others.filter(|peer| match peers {
+            Some(Peers::ControlPlanes) => peer.role == NodeRole::ControlPlane,
+            Some(Peers::Nodes) => true,
+            None => false,
+        });
+        meant.map(|peer| peer.address.to_string()).collect()
     }
 
     fn by_role(&self, role: NodeRole) -> Vec<String> {

@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::time::Span;
+use crate::{
+    degrade::{EtcdSpace, Limit, Limited, SlowMeans, SlowRule, Slowed},
+    time::Span,
+};
 
 /// A component's process, as a node's process table shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -273,6 +276,66 @@ pub enum NodeAction {
     },
     /// Look only: is the node's container paused?
     InspectNode,
+    /// Hold back packets between the node and others, in place of a rule of the same tag.
+    #[serde(rename_all = "camelCase")]
+    SlowAdd {
+        /// Which, and how.
+        rule: SlowRule,
+        /// What holds them back ends by itself after this long, and then lets everything through.
+        life: Span,
+        /// Jitter and loss come from it, where the means lets them.
+        seed: u64,
+        /// By which means; none takes the best that the node has. The report says which it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<SlowMeans>,
+    },
+    /// Let them through again; nothing where no rule bears the tag.
+    #[serde(rename_all = "camelCase")]
+    SlowRemove {
+        /// The rule's tag.
+        tag: String,
+    },
+    /// Look only: what a slow rule has done so far.
+    #[serde(rename_all = "camelCase")]
+    SlowCount {
+        /// The rule's tag.
+        tag: String,
+    },
+    /// Look only: how long TCP handshakes from the node take, which says how late packets really are.
+    #[serde(rename_all = "camelCase")]
+    RoundTrips {
+        /// With whom: `ADDRESS:PORT` of parties that listen.
+        to: Vec<String>,
+        /// How many with each, one after the other.
+        times: u32,
+    },
+    /// Limit what a component's processes may use, those of a container that is started anew included.
+    #[serde(rename_all = "camelCase")]
+    LimitSet {
+        /// The component.
+        process: Process,
+        /// To what.
+        limit: Limit,
+    },
+    /// Give a component the limits back that it had before; nothing where none was set.
+    #[serde(rename_all = "camelCase")]
+    LimitClear {
+        /// The component.
+        process: Process,
+    },
+    /// Look only: what a component's limit has done so far.
+    #[serde(rename_all = "camelCase")]
+    LimitCount {
+        /// The component.
+        process: Process,
+    },
+    /// Write into etcd, through the node's own member, until its quota is used up and an alarm is raised.
+    EtcdFill,
+    /// Delete what `EtcdFill` wrote, compact, defragment every member in turn and disarm the alarm; nothing where
+    /// nothing is left of it. One node does it for all members.
+    EtcdFree,
+    /// Look only: how full the node's member is.
+    EtcdLook,
 }
 
 impl NodeAction {
@@ -307,6 +370,16 @@ impl NodeAction {
             NodeAction::Inspect { process } => format!("looking for {process}"),
             NodeAction::DropCount { tag } => format!("counting packets of filter {tag}"),
             NodeAction::InspectNode => "looking at the node".into(),
+            NodeAction::SlowAdd { rule, .. } => format!("holding back packets, rule {}", rule.tag),
+            NodeAction::SlowRemove { tag } => format!("letting packets through again, rule {tag}"),
+            NodeAction::SlowCount { tag } => format!("counting packets of rule {tag}"),
+            NodeAction::RoundTrips { to, .. } => format!("timing handshakes with {}", to.join(", ")),
+            NodeAction::LimitSet { process, .. } => format!("limiting {process}"),
+            NodeAction::LimitClear { process } => format!("giving {process} its limits back"),
+            NodeAction::LimitCount { process } => format!("looking at the limits of {process}"),
+            NodeAction::EtcdFill => "filling etcd".into(),
+            NodeAction::EtcdFree => "freeing etcd".into(),
+            NodeAction::EtcdLook => "looking how full etcd is".into(),
         }
     }
 }
@@ -350,6 +423,18 @@ pub struct ActionReport {
     /// By which of several means it was done, as in `systemd timer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<String>,
+    /// What a slow rule did (`SlowCount`, `SlowRemove`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowed: Option<Slowed>,
+    /// Handshakes that came about, shortest first (`RoundTrips`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub round_trips: Vec<Span>,
+    /// A component's limits (`LimitSet`, `LimitCount`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Limited>,
+    /// How full etcd is (`EtcdFill`, `EtcdFree`, `EtcdLook`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<EtcdSpace>,
 }
 
 /// What a cluster's nodes let be done; a fault names what it needs.
@@ -370,4 +455,12 @@ pub enum Capability {
     EtcdAccess,
     /// The API servers record who writes, by instance.
     AuditLog,
+    /// Packets can be held back, by netem or by NFQUEUE.
+    SlowNetwork,
+    /// A component's processor time can be limited by its control group.
+    CpuLimit,
+    /// A component's reads and writes can be limited by its control group.
+    IoLimit,
+    /// The components' metrics can be read.
+    Metrics,
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::{
-    aftermath,
+    aftermath, capacity, metrics,
     observation::Observed,
     oracle::writes,
     outage::outages_beyond,
+    slowdown,
     spec::{Assertion, Gap, Pattern, Share},
     states,
     time::{Offset, Span},
@@ -49,6 +50,10 @@ pub fn check(timeline: &Timeline, assertion: &Assertion) -> Checked {
             Assertion::OldProcessGone(_) => aftermath::old_process_gone(timeline),
             Assertion::NoReplacementDuringFault(_) => no_replacement(timeline, fault),
             Assertion::ComesBack(settings) => aftermath::comes_back(timeline, settings.within),
+            Assertion::Slowdown(settings) => slowdown::slowdown(timeline, settings),
+            Assertion::MetricMoves(settings) => metrics::moves(timeline, settings),
+            Assertion::SameHolder(lease) => same_holder(timeline, lease, fault),
+            Assertion::HoldsUpTo(settings) => capacity::holds_up_to(timeline, settings),
         },
     };
     Checked { name: name(assertion), verdict, detail, measure }
@@ -61,7 +66,13 @@ fn name(assertion: &Assertion) -> String {
         | Assertion::Succeeds(Share { of, .. }) => {
             format!("{} {}", assertion.key(), of.0)
         }
-        Assertion::OldHolderStaysOut(lease) => format!("{} {lease}", assertion.key()),
+        Assertion::OldHolderStaysOut(lease) | Assertion::SameHolder(lease) => {
+            format!("{} {lease}", assertion.key())
+        }
+        Assertion::Slowdown(settings) => format!("{} {}", assertion.key(), settings.of.0),
+        Assertion::MetricMoves(settings) => {
+            format!("{} {}: {}", assertion.key(), settings.component.process(), settings.metric)
+        }
         other => other.key().to_owned(),
     }
 }
@@ -199,6 +210,23 @@ fn old_holder(timeline: &Timeline, lease: &str, fault: Moment) -> Came {
         }
         None => Came::new(Verdict::Pass, format!("{new} took the lease and {before} never held it again")),
     }
+}
+
+fn same_holder(timeline: &Timeline, lease: &str, fault: Moment) -> Came {
+    let Some((before, since)) = states::holders(timeline, lease, fault) else {
+        return Came::unknown(format!("no holder of {lease} was seen before the fault"));
+    };
+    if let Some((_, done, other)) = since.iter().find(|(_, _, holder)| *holder != before) {
+        let (other, after) = (if other.is_empty() { "nobody" } else { other }, Span(done.since(fault.at)));
+        return Came::new(
+            Verdict::Fail,
+            format!("{before} lost the lease: {other} held it {after} after the fault"),
+        );
+    }
+    if since.len() < ENOUGH {
+        return Came::unknown(format!("the holder was told only {} times after the fault", since.len()));
+    }
+    Came::new(Verdict::Pass, format!("{before} held it throughout ({} answers after the fault)", since.len()))
 }
 
 /// While a fault lasts, lists of pods may not come; the pods' own answers tell of new ones too.

@@ -3,10 +3,12 @@
 //! An [`Observation`] is one attempt at one question from one point of view. It
 //! never retries and never hides which instance answered.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::action::StaticPod;
 
 /// Which API server a request goes to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -156,6 +158,15 @@ pub enum Observation {
         /// The way to the workload.
         to: Route,
     },
+    /// What a component of the control plane says of itself: the selected series of its own `/metrics`
+    /// (see [`crate::metrics`]).
+    #[serde(rename_all = "camelCase")]
+    Metrics {
+        /// The component.
+        component: StaticPod,
+        /// The node of the instance.
+        node: String,
+    },
     /// A component's own health check, asked on its node.
     #[serde(rename_all = "camelCase")]
     Health {
@@ -171,7 +182,8 @@ impl Observation {
     ///
     /// `api/read/<endpoint>/<conn>`, `api/cached/…`, `api/write/…`, `etcd/status/<node>`,
     /// `etcd/put/<node>`, `lease/<name>`, `nodelease/<node>`, `nodes`, `pods`, `converge`, `schedule`,
-    /// `workload/pod/<node>`, `workload/service/<node>`, `health/<component>/<node>`.
+    /// `workload/pod/<node>`, `workload/service/<node>`, `health/<component>/<node>`,
+    /// `metrics/<component>/<node>`.
     #[must_use]
     pub fn stream(&self) -> String {
         let word = |conn: &Conn| match conn {
@@ -196,6 +208,7 @@ impl Observation {
             Observation::NodeLease { node } => format!("nodelease/{node}"),
             Observation::Workload { from, to: Route::Pod } => format!("workload/pod/{from}"),
             Observation::Workload { from, to: Route::Service } => format!("workload/service/{from}"),
+            Observation::Metrics { component, node } => format!("metrics/{}/{node}", component.process()),
             Observation::Health { node, component } => format!("health/{}/{node}", component.name()),
         }
     }
@@ -281,6 +294,12 @@ pub enum Observed {
     Served {
         /// The pod that answered.
         pod: String,
+    },
+    /// A component's metrics.
+    #[serde(rename_all = "camelCase")]
+    Metrics {
+        /// By name, in millionths of the series' unit, so that equal readings are equal.
+        values: BTreeMap<String, i64>,
     },
     /// A pod was given a node.
     #[serde(rename_all = "camelCase")]

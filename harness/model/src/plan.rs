@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::{
     observation::Observation,
     predict::Prediction,
-    spec::{Assertion, Milestone, ProbeSpecs, Rate, Step, Within, WorkloadSpec},
+    spec::{Assertion, Flags, Milestone, ProbeSpecs, Rate, Step, Within, WorkloadSpec},
     time::Span,
 };
 
@@ -33,6 +33,9 @@ pub struct Plan {
     /// Changes to the default probes; what became of them is in `streams`.
     #[serde(default)]
     pub probes: ProbeSpecs,
+    /// Flags of static pods that have other values on every control plane while it lasts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub flags: Flags,
     /// Undisturbed probing before the first step.
     pub baseline: Span,
     /// How long everything must be good to count as recovered.

@@ -1,6 +1,7 @@
 //! Which probes an experiment runs against a given cluster.
 
 use crate::{
+    action::StaticPod,
     observation::{Conn, Endpoint, Freshness, HealthPort, Observation, Route},
     plan::{Plan, Stream},
     spec::ProbeSpecs,
@@ -9,6 +10,10 @@ use crate::{
 
 /// The Leases that the `leases` probe reads.
 pub const LEASES: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+
+/// The components whose metrics are read.
+pub const METERED: [StaticPod; 4] =
+    [StaticPod::Etcd, StaticPod::KubeApiserver, StaticPod::KubeControllerManager, StaticPod::KubeScheduler];
 
 /// Every stream of an experiment's probes on a cluster of those nodes.
 ///
@@ -70,6 +75,12 @@ pub(crate) fn of_nodes(probes: &ProbeSpecs, nodes: &[Node], unrouted: &[String])
             for component in [HealthPort::Kubelet, HealthPort::KubeProxy] {
                 all.push(Stream::new(Observation::Health { node: node.clone(), component }, rate));
             }
+        }
+    }
+    if let Some(rate) = probes.metrics() {
+        for node in &control_planes {
+            let of = |component| Observation::Metrics { component, node: node.clone() };
+            all.extend(METERED.map(|component| Stream::new(of(component), rate)));
         }
     }
     all.extend(probes.convergence().map(|rate| Stream::new(Observation::Converge, rate)));

@@ -112,8 +112,10 @@ fn violations(graph: &Graph) -> Result<Vec<String>> {
         }
     }
     // clusters/build.rs compiles it with rustc alone, for the nodes.
-    if graph.get("recoup-workload").is_some_and(|deps| !deps.is_empty()) {
-        found.push("recoup-workload has dependencies: it is compiled with rustc alone".into());
+    for package in ["recoup-workload", "recoup-delay"] {
+        if graph.get(package).is_some_and(|deps| !deps.is_empty()) {
+            found.push(format!("{package} has dependencies: it is compiled with rustc alone"));
+        }
     }
     for (package, deps) in graph.iter().filter(|(name, _)| name.starts_with("recoup")) {
         if package != "recoup-model" && deps.contains("serde-saphyr") {

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use recoup_model::{
     action::{NodeAction, StaticPod},
     observation::{Conn, Endpoint, Failure, Observation},
@@ -14,6 +16,7 @@ fn plan() -> Plan {
     let lease = Observation::Lease { name: "kube-scheduler".into() };
     Plan {
         trial: 1,
+        flags: BTreeMap::new(),
         predictions: std::collections::BTreeMap::new(),
         id: "scheduler/lease-expiry/kill".into(),
         hypothesis: "another takes over".into(),

@@ -10,8 +10,7 @@ use std::{
 
 use recoup_model::{
     action::{DropRule, NodeAction},
-    spec::{DropFault, Peers},
-    topology::NodeRole,
+    spec::DropFault,
 };
 
 use crate::{
@@ -27,19 +26,7 @@ const TWO_HALVES: Duration = Duration::from_secs(25);
 pub(super) async fn inject(context: &Context, step: u32, fault: &DropFault) -> Result<(), Broken> {
     let nodes = context.targets(&fault.on, 1).await?;
     let node = &nodes[0];
-    let peers: Vec<String> = context
-        .cluster
-        .fingerprint()
-        .nodes
-        .iter()
-        .filter(|peer| peer.name != *node)
-        .filter(|peer| match fault.peers {
-            Some(Peers::ControlPlanes) => peer.role == NodeRole::ControlPlane,
-            Some(Peers::Nodes) => true,
-            None => false,
-        })
-        .map(|peer| peer.address.to_string())
-        .collect();
+    let peers = context.addresses_of(fault.peers, node);
     let parties = if peers.is_empty() { "everybody".to_owned() } else { peers.join(", ") };
     let text =
         format!("packets between {node} ({}) and {parties} dropped, ports {:?}", fault.on, fault.ports);

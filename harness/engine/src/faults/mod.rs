@@ -3,9 +3,13 @@
 
 mod delete_pods;
 mod drop;
+mod fill_etcd;
 mod kill_container;
+mod limit;
+mod load;
 mod pause;
 mod signal;
+mod slow;
 mod static_pod;
 mod unit;
 
@@ -26,6 +30,10 @@ pub async fn inject(context: &Context, step: u32, what: &Step) -> Result<(), Bro
         Step::Drop(fault) => drop::inject(context, step, fault).await,
         Step::KillContainer(fault) => kill_container::inject(context, step, fault).await,
         Step::DeletePods(ask) => delete_pods::ask(context, step, ask).await,
+        Step::Slow(fault) => slow::inject(context, step, fault).await,
+        Step::Limit(fault) => limit::inject(context, step, fault).await,
+        Step::FillEtcd(fault) => fill_etcd::inject(context, step, fault).await,
+        Step::Load(load) => load::run(context, step, load).await,
         Step::Wait(span) => {
             tokio::time::sleep(span.0).await;
             Ok(())

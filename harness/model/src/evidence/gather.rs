@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{node_lease, quorum, roles, silence};
 use crate::{
-    spec::{Step, Target},
     time::Offset,
     timeline::{Timeline, Trace},
 };
@@ -54,19 +53,6 @@ pub(super) fn held(trace: &Trace, node: &str) -> Option<Held> {
     let since = there.map(|injection| injection.ended).max()?;
     let undone = trace.undone.iter().filter(|(other, ..)| other == node);
     Some(Held { began, since, until: undone.map(|(_, began, _)| *began).min() })
-}
-
-/// Who is to be hit.
-pub(super) fn on(step: &Step) -> Option<&Target> {
-    match step {
-        Step::Signal(fault) => Some(&fault.on),
-        Step::StaticPod(fault) => Some(&fault.on),
-        Step::Unit(fault) => Some(&fault.on),
-        Step::Pause(fault) => Some(&fault.on),
-        Step::Drop(fault) => Some(&fault.on),
-        Step::KillContainer(fault) => Some(&fault.on),
-        Step::DeletePods(_) | Step::Wait(_) => None,
-    }
 }
 
 /// A length of time in words, to hundredths of a second.

@@ -35,6 +35,7 @@ fn silences(step: &Step, control_plane: bool) -> bool {
         Step::Pause(_) => true,
         Step::Drop(fault) => fault.peers.is_none() && fault.ports.is_empty() && !control_plane,
         Step::StaticPod(_) | Step::KillContainer(_) | Step::DeletePods(_) | Step::Wait(_) => false,
+        Step::Slow(_) | Step::Limit(_) | Step::FillEtcd(_) | Step::Load(_) => false,
     }
 }
 

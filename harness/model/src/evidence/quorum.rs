@@ -46,6 +46,7 @@ fn takes_member(step: &Step, control_plane: bool) -> bool {
                 && (fault.ports.is_empty() || fault.ports.contains(&PEER_PORT))
         }
         Step::Unit(_) | Step::KillContainer(_) | Step::DeletePods(_) | Step::Wait(_) => false,
+        Step::Slow(_) | Step::Limit(_) | Step::FillEtcd(_) | Step::Load(_) => false,
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::gather::{Evidence, held, length, on};
+use super::gather::{Evidence, held, length};
 use crate::{
     milestone::told,
     observation::{Observation, Observed},
@@ -30,7 +30,7 @@ pub(super) fn roles(timeline: &Timeline) -> Vec<Evidence> {
         let nodes = trace.targets.iter().filter_map(|node| Some((node, held(trace, node)?)));
         let Some(hit) = nodes.clone().map(|(_, held)| held.began).min() else { continue };
         for (node, _) in nodes {
-            let (check, found) = match on(spec) {
+            let (check, found) = match spec.on() {
                 Some(Target::RaftLeader) => (
                     format!("{node} was the raft leader when it was hit"),
                     raft(timeline, node, trace.started, hit, true),

@@ -66,6 +66,8 @@ fn silenced(step: &Step) -> Vec<Silenced> {
         Step::Unit(_) | Step::Drop(_) | Step::KillContainer(_) | Step::DeletePods(_) | Step::Wait(_) => {
             Vec::new()
         }
+        // Slow is not silent.
+        Step::Slow(_) | Step::Limit(_) | Step::FillEtcd(_) | Step::Load(_) => Vec::new(),
     }
 }
 

@@ -127,6 +127,7 @@ fn since_thaw(timeline: &Timeline, act: &Act) -> Option<Duration> {
         Step::Signal(fault) => fault.signal == Signal::Stop && fault.process.program() == act.lease,
         Step::Pause(_) => true,
         Step::StaticPod(_) | Step::Unit(_) | Step::Drop(_) | Step::KillContainer(_) => false,
+        Step::Slow(_) | Step::Limit(_) | Step::FillEtcd(_) | Step::Load(_) => false,
         Step::DeletePods(_) | Step::Wait(_) => false,
     };
     let traces = timeline.faults().filter(|(_, step, _)| frozen(step)).filter_map(|(.., trace)| trace);

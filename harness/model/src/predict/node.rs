@@ -23,16 +23,10 @@ struct Silence {
 
 /// The worker that a step may hit.
 pub(super) fn hits_workers(step: &Step) -> Option<&Target> {
-    let on = match step {
-        Step::Signal(fault) => &fault.on,
-        Step::StaticPod(fault) => &fault.on,
-        Step::Unit(fault) => &fault.on,
-        Step::Pause(fault) => &fault.on,
-        Step::Drop(fault) => &fault.on,
-        Step::KillContainer(fault) => &fault.on,
-        Step::DeletePods(_) | Step::Wait(_) => return None,
+    let hits = |on: &&Target| {
+        matches!(on, Target::Worker | Target::WorkloadNode | Target::Node(_) | Target::SameAs(_))
     };
-    matches!(on, Target::Worker | Target::WorkloadNode | Target::Node(_) | Target::SameAs(_)).then_some(on)
+    step.on().filter(hits)
 }
 
 fn silence(scene: &Scene<'_>) -> Option<Silence> {

@@ -5,7 +5,11 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use crate::time::Span;
+use crate::{
+    action::StaticPod,
+    quantity::{Factor, Frequency},
+    time::Span,
+};
 
 /// Streams by name: segments parted by `/`, where `*` stands for any one segment,
 /// `@target` for a node that a fault hit and `@others` for a node that none hit.
@@ -183,6 +187,14 @@ pub enum Assertion {
     OldProcessGone(Nothing),
     /// No pod was created to replace one of the workload while the fault lasted.
     NoReplacementDuringFault(Nothing),
+    /// Answers of the streams take no more than so many times as long as in the baseline.
+    Slowdown(Slowdown),
+    /// A component's own metric moved: an operator would have seen it.
+    MetricMoves(MetricMoves),
+    /// The named Lease has the same holder from the baseline to the end of recovery.
+    SameHolder(String),
+    /// Under a `load` step, everything is as it should be up to that rate at least.
+    HoldsUpTo(HoldsUpTo),
     /// Every component that a KILL or TERM ended is back within this long of each signal, and running at the end.
     ComesBack(ComesBack),
 }
@@ -214,6 +226,77 @@ pub struct Share {
     /// … to the first undo. At least this part of them, from 0 to 1.
     #[serde(default = "all")]
     pub share: f64,
+}
+
+/// The settings of `slowdown`. Times are those of good answers, counted from when the attempt was due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Slowdown {
+    /// Which streams, each by itself.
+    pub of: Pattern,
+    /// In which part of the experiment (default: while the fault lasts).
+    #[serde(default)]
+    pub during: Part,
+    /// The median's ratio is at most this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50: Option<Factor>,
+    /// The same of the 90th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90: Option<Factor>,
+    /// The same of the 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99: Option<Factor>,
+}
+
+/// A part of an experiment whose distributions are told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Part {
+    /// The baseline.
+    Before,
+    /// From the last injection to the first undo.
+    #[default]
+    During,
+    /// From the last undo, and the window of stability after it, to the end.
+    After,
+}
+
+/// The settings of `metricMoves`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MetricMoves {
+    /// Whose.
+    pub component: StaticPod,
+    /// Its name in recoup's list (see `metrics` in the reference).
+    pub metric: String,
+    /// On a node that a fault hit (the default), or on one that none hit.
+    #[serde(default)]
+    pub on: Side,
+    /// From the baseline to the time of the fault it grew at least so many times.
+    pub at_least: Factor,
+}
+
+/// Which instances are meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Side {
+    /// Those on nodes that a fault hit: one of them is enough.
+    #[default]
+    Target,
+    /// Those on other nodes: one of them is enough.
+    Others,
+    /// Any instance.
+    Any,
+}
+
+/// The settings of `holdsUpTo`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HoldsUpTo {
+    /// The least rate, as offered, at which it may cease to hold.
+    pub rate: Frequency,
+    /// A changed Deployment converges within this (needs the probe `convergence`).
+    pub convergence: Span,
 }
 
 /// The settings of `comesBack`.

@@ -3,11 +3,12 @@
 use std::fmt::Display;
 
 use super::{
-    Assertion, ExperimentSpec, Milestone, Pattern, ProbeSpecs, RateSpec, Step, Target, Variant, When, Within,
-    load::merged,
+    Assertion, ExperimentSpec, LimitFault, LoadStep, Milestone, Pattern, ProbeSpecs, RateSpec, Step, Target,
+    Variant, When, Within, load::merged,
 };
 use crate::{
     action::Signal,
+    degrade::Limit,
     plan::Stream,
     streams::{LEASES, of_nodes},
     topology::{Node, NodeRole},
@@ -81,7 +82,7 @@ pub(super) fn probes(spec: &ExperimentSpec, found: &mut Findings<'_>) {
 /// Steps, milestones and assertions of a variant.
 pub(super) fn variant(spec: &ExperimentSpec, variant: &Variant, at: &str, found: &mut Findings<'_>) {
     if !variant.steps.iter().any(Step::is_fault) {
-        let message = "a variant must break something: signal, staticPod, unit, pause, drop or killContainer";
+        let message = "a variant must break something: signal, staticPod, unit, pause, drop, killContainer, slow, limit, fillEtcd or load";
         found.add(format!("{at}.steps"), message);
     }
     for (n, one) in variant.steps.iter().enumerate() {
@@ -154,10 +155,31 @@ fn step(step: &Step, n: usize, steps: &[Step], at: &str, found: &mut Findings<'_
             }
             Some(&fault.on)
         }
-        Step::Unit(fault) => Some(&fault.on),
-        Step::Pause(fault) => Some(&fault.on),
-        Step::Drop(fault) => Some(&fault.on),
-        Step::KillContainer(fault) => Some(&fault.on),
+        Step::Slow(fault) => {
+            let spare = fault.delay.0.is_zero() && fault.loss.0 == 0 && fault.bandwidth.is_none();
+            if spare {
+                found.add(&at, "holds nothing back: give a `delay`, a `loss` or a `bandwidth`");
+            }
+            if fault.jitter > fault.delay {
+                let message = format!("{} is more than the delay, {}", fault.jitter, fault.delay);
+                found.add(format!("{at}.jitter"), message);
+            }
+            if fault.loss.0 > 1_000_000 {
+                found.add(format!("{at}.loss"), format!("{} is more than all packets", fault.loss));
+            }
+            Some(&fault.on)
+        }
+        Step::Limit(fault) => {
+            limit(fault, &at, found);
+            Some(&fault.on)
+        }
+        Step::Load(load) => {
+            self::load(load, &at, found);
+            None
+        }
+        Step::Unit(_) | Step::Pause(_) | Step::Drop(_) | Step::KillContainer(_) | Step::FillEtcd(_) => {
+            step.on()
+        }
         Step::DeletePods(fault) => {
             if fault.count == 0 {
                 found.add(format!("{at}.count"), "must be at least 1");
@@ -186,6 +208,54 @@ fn step(step: &Step, n: usize, steps: &[Step], at: &str, found: &mut Findings<'_
         _ => {}
     }
 }
+
+fn limit(fault: &LimitFault, at: &str, found: &mut Findings<'_>) {
+    let to = &fault.to;
+    if *to == Limit::default() {
+        found.add(format!("{at}.to"), "limits nothing: cpu, readIops, writeIops, readBytes or writeBytes");
+    }
+    let numbers = [
+        ("cpu", to.cpu.map(|cores| u64::from(cores.0)), LEAST_CPU),
+        ("readIops", to.read_iops.map(u64::from), 1),
+        ("writeIops", to.write_iops.map(u64::from), 1),
+        ("readBytes", to.read_bytes.map(|bytes| bytes.0), 1),
+        ("writeBytes", to.write_bytes.map(|bytes| bytes.0), 1),
+    ];
+    for (key, number, least) in numbers {
+        if number.is_some_and(|number| number < least) {
+            found
+                .add(format!("{at}.to.{key}"), format!("must be at least {least}: the kernel takes no less"));
+        }
+    }
+}
+
+fn load(load: &LoadStep, at: &str, found: &mut Findings<'_>) {
+    if load.mix.values().all(|weight| *weight == 0) {
+        found.add(format!("{at}.mix"), "no request has a weight above 0");
+    }
+    match (load.rate, load.ramp) {
+        (Some(_), Some(_)) | (None, None) => found.add(at, "one of `rate` and `ramp` is needed"),
+        (Some(rate), None) if rate.0 == 0 => found.add(format!("{at}.rate"), "must be more than 0/s"),
+        (None, Some(ramp)) => {
+            if ramp.from.0 == 0 || ramp.to <= ramp.from {
+                found.add(format!("{at}.ramp"), "must grow, and from more than 0/s");
+            }
+            if ramp.steps < 2 {
+                found.add(format!("{at}.ramp.steps"), "must be at least 2");
+            }
+        }
+        _ => {}
+    }
+    if load.connections == 0 {
+        found.add(format!("{at}.connections"), "must be at least 1");
+    }
+    if load.timeout.0.is_zero() {
+        found.add(format!("{at}.timeout"), "must be longer than 0s");
+    }
+}
+
+/// The kernel takes no quota under 1 ms, which is a hundredth of a core in its period of 100 ms.
+const LEAST_CPU: u64 = 10;
 
 fn milestone(one: &Milestone, spec: &ExperimentSpec, variant: &Variant, at: &str, found: &mut Findings<'_>) {
     if one.name.trim().is_empty() {
@@ -276,6 +346,7 @@ fn matches_something(pattern: &Pattern, spec: &ExperimentSpec, at: &str, found: 
         nodes: yes(p.nodes),
         node_leases: yes(p.node_leases),
         workload: yes(p.workload),
+        metrics: yes(p.metrics),
         health: yes(p.health),
         convergence: yes(p.convergence),
         scheduling: yes(p.scheduling),

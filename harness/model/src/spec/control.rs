@@ -190,7 +190,7 @@ pub struct Flapping {
 pub enum HarnessDefect {
     /// Signals that break something go to this component's process instead.
     OtherProcess(Process),
-    /// Packet filters are made for this port instead.
+    /// Packet filters and slow rules are made for this port instead.
     OtherPort(u16),
     /// Every fault is undone this long after its injection, behind the harness' back.
     EndsEarly(Span),

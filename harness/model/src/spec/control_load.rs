@@ -39,6 +39,8 @@ files![CONTROLS: "The controls' files by name, with their text.";
     "wrong-process",
     "wrong-process-frozen",
     "wrong-port",
+    "delay-not-applied",
+    "delay-ends-early",
     "fault-ends-early",
     "hold-ends-early",
     "residue",
@@ -53,6 +55,7 @@ files![CONTROLS: "The controls' files by name, with their text.";
 
 files![EXPERIMENTS: "Experiments that only controls need.";
     "experiments/partition",
+    "experiments/delay",
 ];
 
 /// All controls, in their order. `plans` are the experiments that they may name beside their own.

@@ -1,13 +1,15 @@
 //! Steps of an experiment as they stand in YAML. One key names the step; the engine
 //! has one file of the same name for each that breaks something.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Process, Signal, StaticPod, Unit},
+    degrade::Limit,
+    quantity::{Bitrate, Bytes, Frequency, Percent},
     time::Span,
 };
 
@@ -23,6 +25,8 @@ pub enum Target {
     LeaseHolder(String),
     /// A control-plane node, by the run's seed.
     ControlPlane,
+    /// All control-plane nodes.
+    ControlPlanes,
     /// A worker, by the run's seed.
     Worker,
     /// A worker that runs a pod of the workload.
@@ -40,6 +44,7 @@ impl fmt::Display for Target {
             Target::RaftFollower => f.write_str("a raft follower"),
             Target::LeaseHolder(lease) => write!(f, "the holder of the lease {lease}"),
             Target::ControlPlane => f.write_str("a control plane, by the seed"),
+            Target::ControlPlanes => f.write_str("all control planes"),
             Target::Worker => f.write_str("a worker, by the seed"),
             Target::WorkloadNode => f.write_str("a worker that runs the workload"),
             Target::Node(name) => write!(f, "the node {name}"),
@@ -158,6 +163,136 @@ pub struct DeletePods {
     pub within: Span,
 }
 
+/// `slow:` holds back packets between a node and others, loses some, or lets them pass at no more than a bandwidth. It is
+/// one of the two ways that is slow, so a round trip takes longer by the delay once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SlowFault {
+    /// The node.
+    pub on: Target,
+    /// The other parties (default everybody; the node itself and its own pods are never meant).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Peers>,
+    /// TCP ports on either side (default all packets): 2380 is etcd's for its peers, 6443 the API server's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
+    /// Held back for so long (default not at all).
+    #[serde(default)]
+    pub delay: Span,
+    /// Give or take so much, uniformly (default nothing).
+    #[serde(default)]
+    pub jitter: Span,
+    /// So many are lost (default none).
+    #[serde(default)]
+    pub loss: Percent,
+    /// The rest passes at no more than this (default as fast as it can).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bitrate>,
+    /// Let through again after this long.
+    #[serde(rename = "for")]
+    pub hold: Span,
+}
+
+/// `limit:` limits what one component's processes may use, by its control group; a container that is started anew
+/// is limited as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LimitFault {
+    /// Whose processes.
+    pub process: Process,
+    /// On which node.
+    pub on: Target,
+    /// To what: at least one of `cpu`, `readIops`, `writeIops`, `readBytes`, `writeBytes`.
+    pub to: Limit,
+    /// Lifted after this long.
+    #[serde(rename = "for")]
+    pub hold: Span,
+}
+
+/// `fillEtcd:` writes into etcd until its quota is used up and the alarm is raised; afterwards frees it again by
+/// deletion, compaction and defragmentation, and disarms the alarm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FillEtcd {
+    /// Through the member of which node.
+    pub on: Target,
+    /// Freed after this long.
+    #[serde(rename = "for")]
+    pub hold: Span,
+}
+
+/// A kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum LoadVerb {
+    /// All objects of the load's own namespace.
+    List,
+    /// One object.
+    Get,
+    /// A watch from now on, ended after a second; its time is that until it is opened.
+    Watch,
+    /// A new object.
+    Create,
+    /// Another content for one.
+    Update,
+    /// One that was created.
+    Delete,
+}
+
+impl LoadVerb {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            LoadVerb::List => "list",
+            LoadVerb::Get => "get",
+            LoadVerb::Watch => "watch",
+            LoadVerb::Create => "create",
+            LoadVerb::Update => "update",
+            LoadVerb::Delete => "delete",
+        }
+    }
+}
+
+/// A rate that grows by steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ramp {
+    /// The first step's rate.
+    pub from: Frequency,
+    /// The last step's rate.
+    pub to: Frequency,
+    /// In so many steps of equal length, at least 2.
+    pub steps: u32,
+}
+
+/// `load:` sends requests to the API servers on schedule, whatever the answers: a request that had to wait counts
+/// from when it should have left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoadStep {
+    /// Which requests, with their weights.
+    pub mix: BTreeMap<LoadVerb, u32>,
+    /// So many a second from beginning to end …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Frequency>,
+    /// … or by steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<Ramp>,
+    /// Over so many kept connections, spread over the API servers (default 12).
+    #[serde(default = "connections")]
+    pub connections: u32,
+    /// Each object's size (default 1Ki).
+    #[serde(default = "object_size")]
+    pub size: Bytes,
+    /// A request that has no answer after this long is an error (default 10s).
+    #[serde(default = "request_timeout")]
+    pub timeout: Span,
+    /// Ends after this long.
+    #[serde(rename = "for")]
+    pub hold: Span,
+}
+
 /// One step. Steps begin one after the other; `for:` runs on in the background, `wait:` holds the next step back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -176,6 +311,14 @@ pub enum Step {
     KillContainer(KillContainer),
     /// Pods of the workload deleted through the API.
     DeletePods(DeletePods),
+    /// A network made slow.
+    Slow(SlowFault),
+    /// A component's resources limited.
+    Limit(LimitFault),
+    /// etcd's quota used up.
+    FillEtcd(FillEtcd),
+    /// Requests for the API servers.
+    Load(LoadStep),
     /// A pause before the next step.
     Wait(Span),
 }
@@ -192,14 +335,35 @@ impl Step {
             Step::Drop(_) => "drop",
             Step::KillContainer(_) => "killContainer",
             Step::DeletePods(_) => "deletePods",
+            Step::Slow(_) => "slow",
+            Step::Limit(_) => "limit",
+            Step::FillEtcd(_) => "fillEtcd",
+            Step::Load(_) => "load",
             Step::Wait(_) => "wait",
         }
     }
 
-    /// True for steps that break something on a node; such a step needs evidence.
+    /// True for steps that break something or put it under load; such a step needs evidence.
     #[must_use]
     pub fn is_fault(&self) -> bool {
         !matches!(self, Step::DeletePods(_) | Step::Wait(_))
+    }
+
+    /// Who is to be hit; none where the step hits no node.
+    #[must_use]
+    pub fn on(&self) -> Option<&Target> {
+        match self {
+            Step::Signal(fault) => Some(&fault.on),
+            Step::StaticPod(fault) => Some(&fault.on),
+            Step::Unit(fault) => Some(&fault.on),
+            Step::Pause(fault) => Some(&fault.on),
+            Step::Drop(fault) => Some(&fault.on),
+            Step::KillContainer(fault) => Some(&fault.on),
+            Step::Slow(fault) => Some(&fault.on),
+            Step::Limit(fault) => Some(&fault.on),
+            Step::FillEtcd(fault) => Some(&fault.on),
+            Step::DeletePods(_) | Step::Load(_) | Step::Wait(_) => None,
+        }
     }
 
     /// How long the step lasts in the background before it is undone.
@@ -211,9 +375,25 @@ impl Step {
             Step::Unit(fault) => Some(fault.hold),
             Step::Pause(fault) => Some(fault.hold),
             Step::Drop(fault) => Some(fault.hold),
+            Step::Slow(fault) => Some(fault.hold),
+            Step::Limit(fault) => Some(fault.hold),
+            Step::FillEtcd(fault) => Some(fault.hold),
+            Step::Load(load) => Some(load.hold),
             Step::KillContainer(_) | Step::DeletePods(_) | Step::Wait(_) => None,
         }
     }
+}
+
+fn connections() -> u32 {
+    12
+}
+
+fn object_size() -> Bytes {
+    Bytes(1024)
+}
+
+fn request_timeout() -> Span {
+    Span::seconds(10)
 }
 
 fn once() -> u32 {

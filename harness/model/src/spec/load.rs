@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    API_VERSION, Assertion, ExperimentFile, Milestone, Pattern, ProbeSpecs, Step, Variant, Within,
+    API_VERSION, Assertion, ExperimentFile, Flags, Milestone, Pattern, ProbeSpecs, Step, Variant, Within,
     WorkloadSpec, check,
 };
 use crate::{
@@ -157,6 +157,7 @@ fn plan(read: &ExperimentFile, variant: &Variant) -> Plan {
         profile: spec.profile.clone(),
         workload: spec.workload,
         probes: spec.probes,
+        flags: merged_flags(&spec.flags, &variant.flags),
         baseline: spec.baseline,
         stable: spec.stable,
         observe: spec.observe,
@@ -165,6 +166,15 @@ fn plan(read: &ExperimentFile, variant: &Variant) -> Plan {
         assertions: spec.assertions.iter().chain(&variant.assertions).cloned().collect(),
         streams: Vec::new(),
     })
+}
+
+/// The common flags, and the variant's own in place of those of the same name.
+fn merged_flags(common: &Flags, own: &Flags) -> Flags {
+    let mut all = common.clone();
+    for (pod, flags) in own {
+        all.entry(*pod).or_default().extend(flags.clone());
+    }
+    all
 }
 
 /// The common milestones, each replaced by the variant's own of the same name, then the variant's others.
@@ -206,6 +216,10 @@ impl Assertion {
             Assertion::NoLostWrites(_) => of(&["api/write/*/*", "etcd/put/*"]),
             Assertion::OldHolderStaysOut(lease) => of(&[&format!("lease/{lease}")]),
             Assertion::NoReplacementDuringFault(_) => of(&["pods"]),
+            Assertion::Slowdown(settings) => vec![settings.of.clone()],
+            Assertion::MetricMoves(settings) => of(&[&format!("metrics/{}/*", settings.component.process())]),
+            Assertion::SameHolder(lease) => of(&[&format!("lease/{lease}")]),
+            Assertion::HoldsUpTo(_) => of(&["converge"]),
             Assertion::OldProcessGone(_) | Assertion::ComesBack(_) => Vec::new(),
         }
     }
@@ -223,6 +237,10 @@ impl Assertion {
             Assertion::OldProcessGone(_) => "oldProcessGone",
             Assertion::NoReplacementDuringFault(_) => "noReplacementDuringFault",
             Assertion::ComesBack(_) => "comesBack",
+            Assertion::Slowdown(_) => "slowdown",
+            Assertion::MetricMoves(_) => "metricMoves",
+            Assertion::SameHolder(_) => "sameHolder",
+            Assertion::HoldsUpTo(_) => "holdsUpTo",
         }
     }
 }

@@ -10,21 +10,26 @@ mod load;
 mod needs;
 mod probes;
 
-pub use assertion::{Assertion, ComesBack, Gap, Milestone, Nothing, Pattern, Share, Since, When, Within};
+pub use assertion::{
+    Assertion, ComesBack, Gap, HoldsUpTo, MetricMoves, Milestone, Nothing, Part, Pattern, Share, Side, Since,
+    Slowdown, When, Within,
+};
 pub use builtin::{SUITES, builtin};
 pub use control_load::{CONTROLS, controls, load_control};
 pub use fault::{
-    DeletePods, DropFault, KillContainer, PauseFault, Peers, SignalFault, StaticPodFault, Step, Target,
-    UnitFault,
+    DeletePods, DropFault, FillEtcd, KillContainer, LimitFault, LoadStep, LoadVerb, PauseFault, Peers, Ramp,
+    SignalFault, SlowFault, StaticPodFault, Step, Target, UnitFault,
 };
 pub use load::load;
 pub use needs::{Requirements, requirements};
 pub use probes::{ProbeSpecs, Rate, RateSpec};
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::time::Span;
+use crate::{action::StaticPod, time::Span};
 
 /// The value of `apiVersion` that this version reads.
 pub const API_VERSION: &str = "recoup/v1";
@@ -65,6 +70,10 @@ pub struct ExperimentSpec {
     /// Changes to the default probes.
     #[serde(default)]
     pub probes: ProbeSpecs,
+    /// Flags of static pods that have other values on every control plane for as long as the experiment lasts, as in
+    /// `kube-controller-manager: {leader-elect-lease-duration: 30s}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub flags: Flags,
     /// Undisturbed probing before the first step (default 10s).
     #[serde(default = "default_baseline")]
     pub baseline: Span,
@@ -102,6 +111,9 @@ impl Default for WorkloadSpec {
     }
 }
 
+/// Values of flags, by static pod and flag without dashes.
+pub type Flags = BTreeMap<StaticPod, BTreeMap<String, String>>;
+
 /// One way to break the same thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -111,6 +123,9 @@ pub struct Variant {
     /// Runs in the quick set.
     #[serde(default)]
     pub smoke: bool,
+    /// Its own flags, beside and before the common ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub flags: Flags,
     /// What is done.
     pub steps: Vec<Step>,
     /// Its own milestones; one of the same name as a common one takes its place.

@@ -1,7 +1,7 @@
 //! What an experiment needs of a cluster, so that a profile can be found lacking before anything is made.
 
 use super::{Assertion, Milestone, Step, Target, When};
-use crate::{action::Capability, plan::Plan, topology::NodeRole};
+use crate::{action::Capability, degrade::Limit, plan::Plan, topology::NodeRole};
 
 /// What a plan needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,14 @@ pub fn requirements(plan: &Plan) -> Requirements {
             Step::Pause(fault) => (Some(Capability::Pause), Some(&fault.on), 1),
             Step::Drop(fault) => (Some(Capability::PacketFilter), Some(&fault.on), 1),
             Step::KillContainer(fault) => (Some(Capability::Signal), Some(&fault.on), 1),
-            Step::DeletePods(_) | Step::Wait(_) => (None, None, 1),
+            Step::Slow(fault) => (Some(Capability::SlowNetwork), Some(&fault.on), 1),
+            Step::Limit(fault) => {
+                let io = Limit { cpu: None, ..fault.to } != Limit::default();
+                needs.capabilities.extend(io.then_some(Capability::IoLimit));
+                (fault.to.cpu.is_some().then_some(Capability::CpuLimit), Some(&fault.on), 1)
+            }
+            Step::FillEtcd(fault) => (Some(Capability::EtcdAccess), Some(&fault.on), 1),
+            Step::DeletePods(_) | Step::Load(_) | Step::Wait(_) => (None, None, 1),
         };
         needs.capabilities.extend(capability);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
@@ -58,6 +65,9 @@ pub fn requirements(plan: &Plan) -> Requirements {
             Some(Target::Worker | Target::WorkloadNode) => needs.workers = needs.workers.max(count),
             _ => {}
         }
+    }
+    if !plan.flags.is_empty() {
+        needs.capabilities.push(Capability::StaticPods);
     }
     if plan.probes.etcd().is_some() {
         needs.capabilities.push(Capability::EtcdAccess);
@@ -87,13 +97,7 @@ pub fn requirements(plan: &Plan) -> Requirements {
 }
 
 fn hits_workers(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| match step {
-        Step::Signal(fault) => matches!(fault.on, Target::Worker | Target::WorkloadNode),
-        Step::Unit(fault) => matches!(fault.on, Target::Worker | Target::WorkloadNode),
-        Step::Pause(fault) => matches!(fault.on, Target::Worker | Target::WorkloadNode),
-        Step::Drop(fault) => matches!(fault.on, Target::Worker | Target::WorkloadNode),
-        _ => false,
-    })
+    plan.steps.iter().any(|step| matches!(step.on(), Some(Target::Worker | Target::WorkloadNode)))
 }
 
 #[cfg(test)]

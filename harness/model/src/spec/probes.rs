@@ -51,6 +51,9 @@ pub struct ProbeSpecs {
     /// kubelet's and kube-proxy's own health checks on every worker.
     #[serde(default)]
     pub health: RateSpec,
+    /// The metrics of etcd, API servers, controller-managers and schedulers.
+    #[serde(default)]
+    pub metrics: RateSpec,
     /// A change of a Deployment until it is ready (off by default).
     #[serde(default)]
     pub convergence: RateSpec,
@@ -129,6 +132,12 @@ impl ProbeSpecs {
     #[must_use]
     pub fn health(&self) -> Option<Rate> {
         self.health.or(true, Span::millis(200), Span::seconds(1), None)
+    }
+
+    /// Metrics: every 5 s, 4 s each.
+    #[must_use]
+    pub fn metrics(&self) -> Option<Rate> {
+        self.metrics.or(true, Span::seconds(5), Span::seconds(4), None)
     }
 
     /// Convergence: a change every 2 s at most, 90 s each; slower than 8 s counts as an outage.

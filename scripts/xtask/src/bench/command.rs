@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use recoup_model::time::Span;
 
-use super::{accuracy, overhead, serve};
+use super::{accuracy, delay, overhead, serve};
 
 /// Which measurement.
 #[derive(Subcommand)]
@@ -15,6 +15,8 @@ pub enum Bench {
     Accuracy(Accuracy),
     /// Processor time and memory of the harness by the number of probes a second.
     Overhead(Overhead),
+    /// How exactly packets are held back where the kernel lacks netem. Needs root and NFQUEUE.
+    Delay(Delay),
     /// Servers for `overhead`, in a process of their own.
     #[command(hide = true)]
     Serve {
@@ -79,6 +81,26 @@ pub struct Overhead {
     pub out: PathBuf,
 }
 
+/// Of `bench delay`.
+#[derive(Args, Clone, Debug)]
+pub struct Delay {
+    /// How long packets are to be held.
+    #[arg(long, value_delimiter = ',', default_value = "10ms,50ms,200ms")]
+    pub delays: Vec<Span>,
+    /// Packets a second.
+    #[arg(long, value_delimiter = ',', default_value = "100,1000")]
+    pub rates: Vec<u32>,
+    /// How long each is measured.
+    #[arg(long, default_value = "3s")]
+    pub duration: Span,
+    /// With this very build, whatever its profile.
+    #[arg(long, hide = true)]
+    pub this_build: bool,
+    /// Where the table and the figures are written: delay.md and delay.json.
+    #[arg(long, default_value = "target/bench")]
+    pub out: PathBuf,
+}
+
 /// Carries one out; in a release build, because that is what users run.
 ///
 /// # Errors
@@ -87,6 +109,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let this_build = match bench {
         Bench::Accuracy(args) => args.this_build,
         Bench::Overhead(args) => args.this_build,
+        Bench::Delay(args) => args.this_build,
         Bench::Serve { .. } => true,
     };
     if cfg!(debug_assertions) && !this_build {
@@ -95,6 +118,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Accuracy(args) => accuracy::run(args),
         Bench::Overhead(args) => overhead::run(args),
+        Bench::Delay(args) => delay::run(args),
         Bench::Serve { count } => serve::run(*count),
     }
 }

@@ -1,0 +1,14 @@
+//! etcd's quota: used up, freed, looked at.
+
+use recoup_model::action::{ActionReport, NodeAction};
+
+use super::model::World;
+
+pub(super) fn act(
+    _world: &mut World,
+    _node: usize,
+    action: &NodeAction,
+    _report: &mut ActionReport,
+) -> Result<(), String> {
+    Err(format!("NOT WRITTEN YET: {}", action.name()))
+}
