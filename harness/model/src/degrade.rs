@@ -104,8 +104,18 @@ pub struct Limited {
     pub throttled: u64,
     /// … and for how long altogether.
     pub throttled_for: Span,
-    /// Reads and writes of the group that reached a disk.
-    pub ios: u64,
+    /// Reads of the group that were sent to disks …
+    #[serde(default)]
+    pub reads: u64,
+    /// … its writes …
+    #[serde(default)]
+    pub writes: u64,
+    /// … and the bytes of both: those read …
+    #[serde(default)]
+    pub read_bytes: u64,
+    /// … and those written.
+    #[serde(default)]
+    pub write_bytes: u64,
     /// How long the group's reads and writes waited altogether; none where the kernel does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub io_wait: Option<Span>,
