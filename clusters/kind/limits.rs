@@ -83,6 +83,7 @@ pub(super) fn read(words: &[&str], report: &mut ActionReport) -> Option<()> {
             limited.read_bytes += number(from)?;
             limited.write_bytes += number(to)?;
         }
+        ["disks", disks] => limited.disks = disks.parse().ok()?,
         ["io-wait", micros] => limited.io_wait = Some(Span(Duration::from_micros(number(micros)?))),
         _ => return None,
     }

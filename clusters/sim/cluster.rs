@@ -54,6 +54,8 @@ const CAPABILITIES: &[Capability] = &[
     Capability::PacketFilter,
     Capability::EtcdAccess,
     Capability::AuditLog,
+    Capability::CpuLimit,
+    Capability::IoLimit,
 ];
 
 impl SimCluster {
@@ -293,6 +295,10 @@ impl Cluster for SimCluster {
 
     fn configuration(&self) -> &Configuration {
         &self.configuration
+    }
+
+    async fn configuration_now(&self) -> Result<Configuration, ClusterError> {
+        Ok(super::configuration::live(&self.usual, &self.look()))
     }
 
     async fn watch(&self, through: &Endpoint, after: Option<u64>, tell: Tell<'_>) -> Result<(), Failure> {

@@ -9,16 +9,21 @@ use recoup_model::{
     topology::NodeRole,
 };
 
-use crate::{healthy, left, until};
+use crate::{healthy, left, limits, until};
 
 pub struct Hand {
     nodes: Arc<dyn Nodes>,
-    node: String,
+    pub node: String,
 }
 
 impl Hand {
     pub async fn act(&self, action: NodeAction) -> ActionReport {
         self.nodes.act(&self.node, &action).await.unwrap_or_else(|error| panic!("{}: {error}", action.name()))
+    }
+
+    /// What became of an action that may fail, in words.
+    pub async fn try_act(&self, action: NodeAction) -> Result<ActionReport, String> {
+        self.nodes.act(&self.node, &action).await.map_err(|error| error.to_string())
     }
 
     pub async fn ids(&self, process: Process) -> Vec<ProcessId> {
@@ -49,6 +54,9 @@ pub async fn each_and_its_undo(provider: &Arc<dyn Provider>, cluster: Arc<dyn Cl
     pause(&worker).await;
     healthy(&*cluster).await;
     drops(&worker).await;
+    healthy(&*cluster).await;
+    limits::limits(&plane, cluster.capabilities()).await;
+    limits::a_full_etcd(&plane, &*cluster).await;
     healthy(&*cluster).await;
     // On a real cluster it waits for a dozen deadlines and restarts, five minutes in all.
     if fingerprint.simulated() || std::env::var("RECOUP_CONFORMANCE").as_deref() == Ok("all") {

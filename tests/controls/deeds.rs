@@ -25,7 +25,9 @@ pub fn injects(action: &NodeAction) -> bool {
         NodeAction::StaticPodHold { .. }
         | NodeAction::UnitStop { .. }
         | NodeAction::Pause
-        | NodeAction::DropAdd { .. } => true,
+        | NodeAction::DropAdd { .. }
+        | NodeAction::LimitSet { .. }
+        | NodeAction::EtcdFill => true,
         _ => false,
     }
 }
@@ -40,6 +42,8 @@ pub fn undo_of(action: &NodeAction) -> Option<NodeAction> {
         NodeAction::UnitStop { unit } => Some(NodeAction::UnitStart { unit: *unit }),
         NodeAction::Pause => Some(NodeAction::Unpause),
         NodeAction::DropAdd { rule } => Some(NodeAction::DropRemove { tag: rule.tag.clone() }),
+        NodeAction::LimitSet { process, .. } => Some(NodeAction::LimitClear { process: *process }),
+        NodeAction::EtcdFill => Some(NodeAction::EtcdFree),
         _ => None,
     }
 }
@@ -53,6 +57,8 @@ pub fn undoes(action: &NodeAction) -> bool {
             | NodeAction::UnitStart { .. }
             | NodeAction::Unpause
             | NodeAction::DropRemove { .. }
+            | NodeAction::LimitClear { .. }
+            | NodeAction::EtcdFree
     )
 }
 

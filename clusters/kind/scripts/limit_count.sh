@@ -57,4 +57,5 @@ while read -r kind a b c d e f; do
             ;;
     esac
 done < "$note"
+echo "limit disks $(awk '$1 == "io" && !seen[$5]++ { disks++ } END { print disks + 0 }' "$note")"
 echo "limit in-force $force"

@@ -15,6 +15,7 @@ mod context;
 mod ending;
 mod experiment;
 mod faults;
+mod flags;
 mod overhead;
 mod residue;
 mod session;

@@ -39,6 +39,7 @@ files![CONTROLS: "The controls' files by name, with their text.";
     "wrong-process",
     "wrong-process-frozen",
     "wrong-port",
+    "wrong-cgroup",
     "fault-ends-early",
     "hold-ends-early",
     "residue",
