@@ -56,11 +56,12 @@ pub async fn each_and_its_undo(provider: &Arc<dyn Provider>, cluster: Arc<dyn Cl
     drops(&worker).await;
     healthy(&*cluster).await;
     limits::limits(&plane, cluster.capabilities()).await;
-    limits::a_full_etcd(&plane, &*cluster).await;
     healthy(&*cluster).await;
     // On a real cluster it waits for a dozen deadlines and restarts, five minutes in all.
     if fingerprint.simulated() || std::env::var("RECOUP_CONFORMANCE").as_deref() == Ok("all") {
         left::behind(&plane, &worker).await;
+        healthy(&*cluster).await;
+        limits::a_full_etcd(&plane, &*cluster).await;
         healthy(&*cluster).await;
     }
     pods(&*cluster, &nodes).await;

@@ -11,7 +11,9 @@ if [ $((quota - in_use)) -gt "$1" ]; then
         "a smaller one, as in 'flags: {etcd: {quota-backend-bytes: \"67108864\"}}'" >&2
     exit 1
 fi
-stat_of $$ && mkdir -p "${filling%/*}" && echo "$$ $started" > "$filling" || exit 1
+stat_of $$ && mkdir -p "${filling%/*}" || exit 1
+own="$$ $started"
+echo "$own" > "$filling" || exit 1
 # Below the request's limit of 1.5 MiB.
 value=$(head -c 1048576 /dev/urandom | base64 -w 0)
 # Pages that are free within the file are used before it grows, and each value has its overhead.
@@ -19,8 +21,8 @@ most=$(((quota - in_use) / 1048576 + 64))
 number=0
 failed=0
 while [ $number -lt $most ]; do
-    # Whoever frees takes the note away first.
-    if [ ! -e "$filling" ]; then
+    # Whoever frees says so first.
+    if [ "$(cat "$filling" 2> /dev/null)" != "$own" ]; then
         echo "called off after $number writes" >&2
         exit 1
     fi

@@ -1,11 +1,10 @@
 # Deletes what was filled in, forgets its history, gives the space back on every member, and only then disarms the
 # alarm: as long as it is raised, something is left to do.
 before=$(cat "$filling" 2> /dev/null)
-rm -f "$filling"
-rmdir "${filling%/*}" 2> /dev/null
+[ ! -e "$filling" ] || echo freeing > "$filling" || exit 1
 tries=0
 # A write that is under way would come after the deletion.
-while [ -n "$before" ] && [ $tries -lt 150 ] && stat_of "${before% *}" && [ "$started" = "${before#* }" ]; do
+while [ -n "${before#freeing}" ] && [ $tries -lt 150 ] && stat_of "${before% *}" && [ "$started" = "${before#* }" ]; do
     tries=$((tries + 1))
     sleep 0.1
 done
@@ -30,4 +29,6 @@ if [ "${found:-0}" != 0 ] || [ -n "$full" ]; then
     done > /dev/null || exit 1
     echo changed
 fi
+rm -f "$filling"
+rmdir "${filling%/*}" 2> /dev/null
 tell_space

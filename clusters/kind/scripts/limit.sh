@@ -135,7 +135,11 @@ note_of() {
 # clear_limits NOTE: puts back what the note says, last first, and removes it; prints `changed` where something was
 # otherwise. A group that is gone took its limits along.
 clear_limits() {
-    [ -e "$1" ] || return 0
+    if [ ! -e "$1" ]; then
+        # Left by an attempt that was killed before it changed anything.
+        rm -f "$1.new" "$1.undo"
+        return 0
+    fi
     # A deadline may do the same at this moment: then it is done.
     awk '{ line[NR] = $0 } END { for (n = NR; n > 0; n--) print line[n] }' "$1" > "$1.undo" 2> /dev/null || {
         [ ! -e "$1" ] && return 0

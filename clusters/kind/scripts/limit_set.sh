@@ -8,6 +8,8 @@ if [ -z "$found" ]; then
     exit 1
 fi
 clear_limits "$note" || exit 1
+# Nothing is left of an attempt that fails.
+trap 'rm -f "$note.new"; rmdir "${note%/*}" 2> /dev/null' EXIT
 pid=${found%% *}
 mkdir -p "${note%/*}" && : > "$note.new" || exit 1
 if [ -n "$3" ]; then
