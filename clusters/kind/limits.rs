@@ -99,11 +99,8 @@ mod tests {
     use super::*;
 
     fn shell(text: &str, arguments: &[&str]) -> String {
-        let script = format!(
-            "{}{}{text}",
-            include_str!("scripts/process.sh"),
-            include_str!("scripts/limit.sh")
-        );
+        let script =
+            format!("{}{}{text}", include_str!("scripts/process.sh"), include_str!("scripts/limit.sh"));
         let output = Command::new("sh").args(["-c", &script, "t"]).args(arguments).output().expect("sh runs");
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
@@ -115,10 +112,7 @@ mod tests {
         let (own, seen) = (dir.path().join("cgroup"), dir.path().join("mountinfo"));
         fs::write(&own, cgroup).expect("written");
         fs::write(&seen, mounts).expect("written");
-        shell(
-            r#"control_group "$@""#,
-            &[controller, &own.display().to_string(), &seen.display().to_string()],
-        )
+        shell(r#"control_group "$@""#, &[controller, &own.display().to_string(), &seen.display().to_string()])
     }
 
     const V1: &str = "9:blkio:/docker/88fa/kubelet/kubepods/burstable/podd0db/df7b\n\
@@ -197,8 +191,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_handed_over_in_the_kernels_units_and_its_counters_are_read() {
-        let limit =
-            Limit { cpu: Some(Millicores(50)), write_iops: Some(20), ..Limit::default() };
+        let limit = Limit { cpu: Some(Millicores(50)), write_iops: Some(20), ..Limit::default() };
         let set = NodeAction::LimitSet { process: Process::Kubelet, limit };
         let script = self::script(&set).expect("fine");
         assert_eq!(script.argv()[4..], ["kubelet", "kubelet.service", "5000", "", "", "", "20"]);
@@ -207,7 +200,10 @@ mod tests {
         let text = "limit group /a\nlimit cpu 31 30 4131901\nlimit group /b\nlimit io 1 2 3 4\nlimit io 10 20 30 40\nlimit in-force yes\n";
         let limited = super::super::scripts::read(text).expect("fine").limited.expect("limits");
         assert_eq!((limited.cgroup.as_str(), limited.in_force), ("/a, /b", true));
-        assert_eq!((limited.periods, limited.throttled, limited.throttled_for.0.as_micros()), (31, 30, 4_131_901));
+        assert_eq!(
+            (limited.periods, limited.throttled, limited.throttled_for.0.as_micros()),
+            (31, 30, 4_131_901)
+        );
         assert_eq!(
             (limited.reads, limited.writes, limited.read_bytes, limited.write_bytes, limited.io_wait),
             (11, 22, 33, 44, None)

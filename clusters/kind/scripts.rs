@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 
 use recoup_model::{
-    action::{
-        ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState, plain_flag, plain_value,
-    },
+    action::{ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState, plain_flag, plain_value},
     time::Span,
 };
 

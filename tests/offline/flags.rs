@@ -131,19 +131,26 @@ async fn flags_are_changed_one_node_after_the_other_predicted_from_and_taken_bac
     assert!(prediction.high.0.as_secs() < 13, "leases of 15 s were predicted from: {prediction:?}");
     bed.assert_as_made().await;
     // The record says which settings counted when.
-    let leases: Vec<u64> = bed.lab.records().iter().filter_map(|record| match &record.event {
-        Event::ClusterReady { configuration: Some(all), .. } => {
-            Some(all.elections["kube-controller-manager"].lease_duration.value.0.as_secs())
-        }
-        _ => None,
-    }).collect();
+    let leases: Vec<u64> = bed
+        .lab
+        .records()
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::ClusterReady { configuration: Some(all), .. } => {
+                Some(all.elections["kube-controller-manager"].lease_duration.value.0.as_secs())
+            }
+            _ => None,
+        })
+        .collect();
     assert_eq!(leases, [15, 5, 15]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cancel_takes_flags_back_before_and_during_the_fault() {
     let second = |event: &Event| match event {
-        Event::ClusterProgress { message } => message.contains("giving") && message.ends_with("control-plane2"),
+        Event::ClusterProgress { message } => {
+            message.contains("giving") && message.ends_with("control-plane2")
+        }
         _ => false,
     };
     let fault = |event: &Event| matches!(event, Event::Evidence { .. });

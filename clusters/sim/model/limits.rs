@@ -84,7 +84,11 @@ impl World {
         let throttled = if starved.is_some() { periods } else { 0 };
         let stopped = starved.map_or(0.0, |cores| 1.0 - f64::from(cores.0) / f64::from(needs(process)));
         let io = Limit { cpu: None, ..limiting.limit } != Limit::default();
-        let writes = if process == Process::Etcd && io { over.as_millis() * u128::from(limiting.writes()) / 1000 } else { 0 };
+        let writes = if process == Process::Etcd && io {
+            over.as_millis() * u128::from(limiting.writes()) / 1000
+        } else {
+            0
+        };
         let writes = u64::try_from(writes).unwrap_or(u64::MAX);
         Some(Limited {
             cgroup: format!("SIMULATED/{process}"),

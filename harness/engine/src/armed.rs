@@ -91,13 +91,7 @@ impl StepContext {
     }
 
     /// As [`StepContext::undo_after`], and looks afterwards whether they are really over.
-    pub fn undo_after_and_look(
-        &self,
-        hold: Duration,
-        armed: Vec<Armed>,
-        last: Vec<Last>,
-        after: Vec<Last>,
-    ) {
+    pub fn undo_after_and_look(&self, hold: Duration, armed: Vec<Armed>, last: Vec<Last>, after: Vec<Last>) {
         let deadline = Instant::now() + hold;
         let step = self.clone();
         self.context.background(async move {

@@ -60,12 +60,9 @@ pub struct Run<'a> {
 /// # Errors
 /// [`EngineError::Interrupted`], or a record that cannot be written.
 pub async fn run(run: Run<'_>, plan: &Plan) -> Result<ExperimentResult, EngineError> {
-    let Run { cluster, recorder, cancel, .. } = &run;
+    let Run { cluster, recorder, .. } = &run;
     recorder.record(Event::ClusterProgress { message: format!("{}: preparing the workload", plan.id) });
-    let prepared = tokio::select! {
-        prepared = prepare(&run, plan) => Some(prepared),
-        () = cancel.cancelled() => None,
-    };
+    let prepared = prepare(&run, plan).await;
     let Some(Prepared { forgotten, surveyed, configuration, fixture }) = prepared else {
         if let Err(broken) = flags::restore(&run).await {
             recorder.record(Event::Note { message: broken.to_string() });
@@ -125,15 +122,20 @@ struct Prepared {
     fixture: Result<Fixture, Broken>,
 }
 
-async fn prepare(run: &Run<'_>, plan: &Plan) -> Prepared {
-    let cluster = &run.cluster;
+/// None where it was cancelled.
+async fn prepare(run: &Run<'_>, plan: &Plan) -> Option<Prepared> {
+    let Run { cluster, cancel, .. } = run;
     // The kubelets first: what their restart stirs up has settled once the workload serves.
-    let forgotten = backoff::forget(cluster).await;
+    let forgotten = tokio::select! {
+        forgotten = backoff::forget(cluster) => forgotten,
+        () = cancel.cancelled() => return None,
+    };
     let usual = cluster.configuration();
     let (surveyed, configuration) = if plan.flags.is_empty() {
         (None, Ok(usual.clone()))
     } else {
         let surveyed = look(cluster).await;
+        // It heeds the cancel itself: a change of flags that nobody waits for could come after its undo.
         (Some(surveyed), flags::set(run, plan).await)
     };
     match configuration {
@@ -141,10 +143,16 @@ async fn prepare(run: &Run<'_>, plan: &Plan) -> Prepared {
             if surveyed.is_some() {
                 ready(run, &configuration);
             }
-            let fixture = cluster.fixture(&plan.workload).await.map_err(Broken::Cluster);
-            Prepared { forgotten, surveyed, configuration, fixture }
+            let fixture = tokio::select! {
+                fixture = cluster.fixture(&plan.workload) => fixture.map_err(Broken::Cluster),
+                () = cancel.cancelled() => return None,
+            };
+            Some(Prepared { forgotten, surveyed, configuration, fixture })
         }
-        Err(broken) => Prepared { forgotten, surveyed, configuration: usual.clone(), fixture: Err(broken) },
+        Err(Broken::Record(EngineError::Interrupted)) => None,
+        Err(broken) => {
+            Some(Prepared { forgotten, surveyed, configuration: usual.clone(), fixture: Err(broken) })
+        }
     }
 }
 

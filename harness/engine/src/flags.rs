@@ -16,6 +16,7 @@ use recoup_model::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    EngineError,
     context::Broken,
     experiment::Run,
     ledger::{Entry, SETUP},
@@ -40,13 +41,13 @@ const MARGIN: Duration = Duration::from_secs(30 * 60);
 pub(crate) async fn set(run: &Run<'_>, plan: &Plan) -> Result<Configuration, Broken> {
     let nodes: Vec<String> =
         run.cluster.fingerprint().with_role(NodeRole::ControlPlane).map(|node| node.name.clone()).collect();
-    well(run, WELL_WITHIN).await?;
+    unless_cancelled(run, well(run, WELL_WITHIN)).await?;
     for (pod, args) in &plan.flags {
         for node in &nodes {
             let told = words(*pod, args);
             progress(run, format!("{}: giving {told} to {node}", plan.id));
             set_one(run, plan, node, *pod, args).await?;
-            well(run, WELL_WITHIN).await?;
+            unless_cancelled(run, well(run, WELL_WITHIN)).await?;
         }
     }
     Ok(run.cluster.configuration_now().await?)
@@ -75,7 +76,8 @@ async fn set_one(
     if let Some(id) = entry.deadline {
         let set = NodeAction::DeadlineSet { id, after: lasts(plan), undo: Box::new(undo) };
         if let Err(error) = cluster.act(node, &set).await {
-            let message = format!("{node} cannot take its flags back by itself, should the harness die: {error}");
+            let message =
+                format!("{node} cannot take its flags back by itself, should the harness die: {error}");
             run.recorder.record(Event::Note { message });
         }
     }
@@ -87,10 +89,16 @@ async fn set_one(
         if found.iter().any(|process| !before.contains(&process.id)) {
             return Ok(());
         }
-        sleep(LOOK).await;
+        unless_cancelled(run, async {
+            sleep(LOOK).await;
+            Ok(())
+        })
+        .await?;
     }
     let (told, limit) = (words(pod, args), REPLACED_WITHIN.as_secs());
-    Err(Broken::Flags(format!("{told} did not come to run on {node} within {limit} s: does it take these flags?")))
+    Err(Broken::Flags(format!(
+        "{told} did not come to run on {node} within {limit} s: does it take these flags?"
+    )))
 }
 
 /// A quota that is used up from the beginning would raise an alarm that outlasts it: nothing is changed then.
@@ -111,6 +119,17 @@ async fn fits(
         )));
     }
     Ok(())
+}
+
+/// Waits no longer once the run is cancelled. Nothing is done to a node meanwhile.
+async fn unless_cancelled(
+    run: &Run<'_>,
+    wait: impl Future<Output = Result<(), Broken>>,
+) -> Result<(), Broken> {
+    tokio::select! {
+        ended = wait => ended,
+        () = run.cancel.cancelled() => Err(EngineError::Interrupted.into()),
+    }
 }
 
 /// How long the experiment may last: a deadline of the node must not come before.
@@ -177,7 +196,10 @@ async fn well(run: &Run<'_>, limit: Duration) -> Result<(), Broken> {
         }
         if began.elapsed() >= limit {
             let problems = problems.join("; ");
-            return Err(Broken::Flags(format!("the cluster was not well within {} s: {problems}", limit.as_secs())));
+            return Err(Broken::Flags(format!(
+                "the cluster was not well within {} s: {problems}",
+                limit.as_secs()
+            )));
         }
         sleep(LOOK).await;
     }

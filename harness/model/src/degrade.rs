@@ -145,7 +145,11 @@ impl fmt::Display for Limited {
         write!(f, "limit {force} in {}", self.cgroup)?;
         if self.periods > 0 {
             let (throttled, periods) = (self.throttled, self.periods);
-            write!(f, ", {throttled} of {periods} periods throttled for {:.1} s", self.throttled_for.0.as_secs_f64())?;
+            write!(
+                f,
+                ", {throttled} of {periods} periods throttled for {:.1} s",
+                self.throttled_for.0.as_secs_f64()
+            )?;
         }
         if self.disks > 0 {
             write!(f, ", {} reads and {} writes on {} disks", self.reads, self.writes, self.disks)?;
@@ -174,6 +178,10 @@ pub struct EtcdSpace {
 impl fmt::Display for EtcdSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let alarms = if self.alarms.is_empty() { "none".to_owned() } else { self.alarms.join(", ") };
-        write!(f, "{} bytes of a quota of {}, {} in use, alarms: {alarms}", self.size, self.quota, self.in_use)
+        write!(
+            f,
+            "{} bytes of a quota of {}, {} in use, alarms: {alarms}",
+            self.size, self.quota, self.in_use
+        )
     }
 }

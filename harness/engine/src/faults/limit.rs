@@ -167,8 +167,13 @@ mod tests {
         held_back(&limit, &(began, Limited::default()), &(began + Duration::from_secs(seconds), now))
     }
 
-    const CPU: Limit =
-        Limit { cpu: Some(Millicores(50)), read_iops: None, write_iops: None, read_bytes: None, write_bytes: None };
+    const CPU: Limit = Limit {
+        cpu: Some(Millicores(50)),
+        read_iops: None,
+        write_iops: None,
+        read_bytes: None,
+        write_bytes: None,
+    };
     const WRITES: Limit = Limit { cpu: None, write_iops: Some(20), ..CPU };
 
     #[test]

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use super::{
-    Assertion, ExperimentSpec, Flags, LimitFault, LoadStep, Milestone, Pattern, ProbeSpecs, RateSpec, Step, Target,
-    Variant, When, Within, load::merged,
+    Assertion, ExperimentSpec, Flags, LimitFault, LoadStep, Milestone, Pattern, ProbeSpecs, RateSpec, Step,
+    Target, Variant, When, Within, load::merged,
 };
 use crate::{
     action::{Signal, plain_flag, plain_value},
@@ -89,11 +89,14 @@ pub(super) fn flags(flags: &Flags, at: &str, found: &mut Findings<'_>) {
         for (flag, value) in args {
             let at = format!("{at}.{flag}");
             if !plain_flag(flag) {
-                let message = format!("{flag:?} is no flag: write it without leading dashes, in letters, digits and -");
+                let message =
+                    format!("{flag:?} is no flag: write it without leading dashes, in letters, digits and -");
                 found.add(&at, message);
             }
             if !plain_value(value) {
-                let message = format!("{value:?} is no plain word: letters, digits and -_./:=,@%+ are, not with a : at the end");
+                let message = format!(
+                    "{value:?} is no plain word: letters, digits and -_./:=,@%+ are, not with a : at the end"
+                );
                 found.add(&at, message);
             }
         }
