@@ -154,7 +154,7 @@ async fn a_cancel_takes_flags_back_before_and_during_the_fault() {
         _ => false,
     };
     let fault = |event: &Event| matches!(event, Event::Evidence { .. });
-    for (cancels, set) in [(second as fn(&Event) -> bool, 1..=2), (fault, 3..=3)] {
+    for (cancels, set) in [(second as fn(&Event) -> bool, 1..=2), (fault as fn(&Event) -> bool, 3..=3)] {
         let bed = Bed::new(None);
         let ran = bed.run(&short(), cancels).await;
         assert!(matches!(ran.experiments[0], Err(EngineError::Interrupted)), "{:?}", ran.experiments[0]);
