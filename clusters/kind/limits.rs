@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_pods_group_bears_the_limit_or_the_units() {
-        let bearer = |dir| shell(r#"bearer "$1" || echo none"#, &[dir]);
+        let bearer = |dir: &str| shell(r#"bearer "$1" || echo none"#, &[dir]);
         assert_eq!(bearer("/c/kubelet/kubepods/burstable/pod12/ab"), "/c/kubelet/kubepods/burstable/pod12");
         let slice = "/c/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod1_2.slice";
         assert_eq!(bearer(&format!("{slice}/cri-containerd-ab.scope")), slice);

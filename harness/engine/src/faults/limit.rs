@@ -31,6 +31,8 @@ const EXCEEDED: f64 = 2.0;
 
 /// A look and its time.
 type Look = (Instant, Limited);
+/// The processes that were limited, and the look that showed the limit at work; none before that.
+type Bitten = Arc<Mutex<Option<(Vec<ProcessId>, Look)>>>;
 
 pub(super) async fn inject(context: &Context, step: u32, fault: &LimitFault) -> Result<(), Broken> {
     let nodes = context.targets(&fault.on, 1).await?;
@@ -45,7 +47,7 @@ pub(super) async fn inject(context: &Context, step: u32, fault: &LimitFault) -> 
     let mut bitten = Vec::new();
     let mut last = Vec::new();
     for node in &nodes {
-        let since: Arc<Mutex<Option<(Vec<ProcessId>, Look)>>> = Arc::default();
+        let since = Bitten::default();
         last.push(Last {
             node: node.clone(),
             check: format!("the limit still holds {process} back when it is to be lifted"),
@@ -100,7 +102,7 @@ fn still(
     step: StepContext,
     node: String,
     limit: Limit,
-    since: Arc<Mutex<Option<(Vec<ProcessId>, Look)>>>,
+    since: Bitten,
 ) -> impl Fn(&ActionReport) -> bool + Send + Sync {
     move |seen| {
         let since = since.lock().unwrap_or_else(PoisonError::into_inner);
