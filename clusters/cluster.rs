@@ -99,6 +99,12 @@ pub trait Cluster: Nodes {
     /// The settings that recovery times follow from, read when it was connected to.
     fn configuration(&self) -> &Configuration;
 
+    /// The same as they are now: flags may have been changed since.
+    ///
+    /// # Errors
+    /// Where the nodes cannot be found; a setting that cannot be read is a doubt in it.
+    async fn configuration_now(&self) -> Result<Configuration, ClusterError>;
+
     /// Follows the write probes' objects through one API server, from the revision given or from a list of its own,
     /// until the watch ends; tells everything but [`WatchNews::Closed`]. Cancelled by dropping it.
     ///

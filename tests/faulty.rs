@@ -261,6 +261,10 @@ impl Cluster for Faulty {
         self.inner.configuration()
     }
 
+    async fn configuration_now(&self) -> Result<Configuration, ClusterError> {
+        self.inner.configuration_now().await
+    }
+
     async fn watch(&self, through: &Endpoint, after: Option<u64>, tell: Tell<'_>) -> Result<(), Failure> {
         self.between.watch(&self.inner, through, after, tell).await
     }

@@ -253,6 +253,12 @@ impl Cluster for KindCluster {
         &self.configuration
     }
 
+    async fn configuration_now(&self) -> Result<Configuration, ClusterError> {
+        let containers = self.docker.containers(&self.fingerprint.cluster).await?;
+        let kubernetes = &self.fingerprint.kubernetes;
+        Ok(configuration::read(&self.docker, self.api.lb(), &containers, kubernetes).await)
+    }
+
     async fn watch(&self, through: &Endpoint, after: Option<u64>, tell: Tell<'_>) -> Result<(), Failure> {
         watch::watch(self.api.at(through)?, after, tell).await
     }

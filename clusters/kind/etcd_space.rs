@@ -1,9 +1,71 @@
 //! etcd's quota: used up, freed, looked at.
 
-use recoup_model::action::NodeAction;
+use recoup_model::action::{ActionReport, NodeAction};
 
-use super::scripts::Script;
+use super::scripts::{Script, script};
+
+/// So much is filled in and no more: through three members on one machine 256 MiB take half a minute.
+const MOST: u64 = 256 << 20;
 
 pub(super) fn script(action: &NodeAction) -> Result<Script, String> {
-    Err(format!("NOT WRITTEN YET: {}", action.name()))
+    match action {
+        NodeAction::EtcdFill => Ok(script!("process.sh", "etcd_space.sh", "etcd_fill.sh"; MOST)),
+        NodeAction::EtcdFree => Ok(script!("process.sh", "etcd_space.sh", "etcd_free.sh";)),
+        NodeAction::EtcdLook => Ok(script!("process.sh", "etcd_space.sh", "etcd_look.sh";)),
+        other => Err(format!("{} is none of etcd's quota", other.name())),
+    }
+}
+
+/// Takes in the words of a line `space SIZE IN_USE QUOTA` or `alarm NAME`; none where they are no such line's.
+pub(super) fn read(words: &[&str], report: &mut ActionReport) -> Option<()> {
+    let space = report.space.get_or_insert_default();
+    match words {
+        ["space", size, in_use, quota] => {
+            space.size = size.parse().ok()?;
+            space.in_use = in_use.parse().ok()?;
+            space.quota = quota.parse().ok()?;
+        }
+        ["alarm", name] => space.alarms.push((*name).to_owned()),
+        _ => return None,
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// Runs a text behind the functions, with a `curl` of the test's own.
+    fn with_answers(curl: &str, text: &str) -> (bool, String) {
+        let functions =
+            format!("{}{}", include_str!("scripts/process.sh"), include_str!("scripts/etcd_space.sh"));
+        let script = format!("{functions}\ncurl() {{\n{curl}\n}}\n{text}");
+        let output = Command::new("sh").args(["-c", &script, "t"]).output().expect("sh runs");
+        (output.status.success(), String::from_utf8(output.stdout).expect("text"))
+    }
+
+    #[test]
+    fn space_and_alarms_are_read_from_what_a_member_says() {
+        // As etcd 3.5 says it: numbers as text, or with an exponent, and spaces here and there.
+        let curl = r#"case $* in
+            */metrics*) printf 'etcd_mvcc_db_total_size_in_bytes 6.1e+07\netcd_mvcc_db_total_size_in_use_in_bytes 24576\netcd_server_quota_backend_bytes 2.147483648e+09\n\n200\n' ;;
+            */alarm*) printf '{"header":{"member_id":"7", "revision":"54"}, "alarms":[{"memberID":"11", "alarm":"NOSPACE"},{"memberID":"12","alarm":"NOSPACE"}]}\n200\n' ;;
+        esac"#;
+        let (well, told) = with_answers(curl, "tell_space");
+        assert!(well);
+        let report = super::super::scripts::read(&told).expect("readable");
+        let space = report.space.expect("a size");
+        assert_eq!((space.size, space.in_use, space.quota), (61_000_000, 24_576, 2_147_483_648));
+        assert_eq!(space.alarms, ["NOSPACE"]);
+        assert_eq!(with_answers(curl, "alarms").1, "11 NOSPACE\n12 NOSPACE\n");
+    }
+
+    #[test]
+    fn a_refusal_is_no_answer_whatever_it_looks_like() {
+        let curl = r#"printf '{"code":8, "message":"etcdserver: mvcc: database space exceeded"}\n429\n'"#;
+        let (well, told) = with_answers(&format!("{curl}\n"), "sleep() { :; }\nask kv/put '{}'");
+        assert!(!well && told.is_empty(), "{told}");
+        let (well, _) = with_answers("return 7", "sleep() { :; }\nask kv/put '{}' || tell_space");
+        assert!(!well, "nobody answers");
+    }
 }

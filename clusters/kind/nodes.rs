@@ -1,6 +1,6 @@
 //! Actions on the nodes of a kind cluster, through Docker alone: they work with every API server down.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use recoup_model::{
@@ -11,6 +11,7 @@ use recoup_model::{
 use super::{
     deadlines::{self, HostDeadlines},
     docker::{Docker, succeeded},
+    limits,
     scripts::{self, Script},
     slow,
 };
@@ -76,6 +77,8 @@ impl KindNodes {
             (Capability::PacketFilter, PACKET_FILTER),
             (Capability::EtcdAccess, ETCD_ACCESS),
             (Capability::Pause, FREEZER),
+            (Capability::CpuLimit, limits::CPU_TRIAL),
+            (Capability::IoLimit, limits::IO_TRIAL),
         ];
         let found =
             futures::future::try_join_all(trials.map(|(capability, script)| all(capability, script))).await?;
@@ -144,12 +147,19 @@ impl KindNodes {
         };
         let argv = script.argv();
         let program = if script.needs_delay { Some(slow::delay_program()?.into_owned()) } else { None };
-        let output = self.docker.exec(node, &argv, program).await?;
+        let output = match action {
+            NodeAction::EtcdFill | NodeAction::EtcdFree => {
+                self.docker.exec_within(MOVES_DATA, node, &argv, None).await?
+            }
+            _ => self.docker.exec(node, &argv, program).await?,
+        };
         let output = succeeded(node, &argv, output)?;
         scripts::read(&String::from_utf8_lossy(&output.stdout)).map_err(failed)
     }
 }
 
+/// 256 MiB through three members on one busy machine, and a defragmentation of each of them.
+const MOVES_DATA: Duration = Duration::from_secs(120);
 /// Processes are listed by the kernel, and the shell may signal them.
 const SIGNALS: &str = "[ -r /proc/1/stat ] && kill -0 1";
 /// A manifest is moved aside by one rename: the folder beside the kubelet's can be written and is on the same

@@ -6,7 +6,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use recoup_model::{
-    action::{ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState, StaticPod},
+    action::{
+        ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState, StaticPod, plain_flag, plain_value,
+    },
     degrade::Slowed,
     time::Span,
 };
@@ -27,11 +29,20 @@ pub(super) struct Script {
 
 macro_rules! script {
     ($($file:literal),+; $($argument:expr),* $(,)?) => {
-        Script { text: concat!($(include_str!(concat!("scripts/", $file))),+), arguments: vec![$($argument.to_string()),*], needs_delay: false }
+        $crate::kind::scripts::Script::new(
+            concat!($(include_str!(concat!("scripts/", $file))),+),
+            vec![$($argument.to_string()),*],
+        )
     };
 }
+pub(super) use script;
 
 impl Script {
+    /// A script that consists of the files in `scripts/` that [`script!`] names.
+    pub(super) fn new(text: &'static str, arguments: Vec<String>) -> Script {
+        Script { text, arguments, needs_delay: false }
+    }
+
     /// The script of an action; none where Docker itself carries it out.
     ///
     /// # Errors
@@ -64,6 +75,9 @@ impl Script {
             NodeAction::SignalPod { pod, signal } => {
                 script!("process.sh", "signal_pod.sh"; WORKLOAD, signal.name(), pod)
             }
+            NodeAction::RunsWith { pod, args } => {
+                with_flags(script!("process.sh", "runs_with.sh"; pod.process().program()), args)?
+            }
             NodeAction::Inspect { process } => {
                 script!("process.sh", "inspect.sh"; process.program(), unit_of(*process))
             }
@@ -78,7 +92,9 @@ impl Script {
             NodeAction::UnitOverrideRemove { unit } => {
                 script!("unit_override_remove.sh"; unit_of(unit.process()))
             }
-            NodeAction::ManifestArgs { pod, args } => manifest_args(*pod, args)?,
+            NodeAction::ManifestArgs { pod, args } => {
+                with_flags(script!("manifest_args.sh"; pod.process().program()), args)?
+            }
             NodeAction::ManifestRestore { pod } => script!("manifest_restore.sh"; pod.process().program()),
             NodeAction::DeadlineSet { id, after, undo } => deadline(id, *after, undo)?,
             NodeAction::DeadlineClear { id } => {
@@ -95,7 +111,7 @@ impl Script {
             NodeAction::EtcdFill | NodeAction::EtcdFree | NodeAction::EtcdLook => {
                 return super::etcd_space::script(action).map(Some);
             }
-            NodeAction::Survey => script!("process.sh", "survey.sh";),
+            NodeAction::Survey => script!("process.sh", "limit.sh", "survey.sh";),
             NodeAction::Pause | NodeAction::Unpause | NodeAction::InspectNode => return Ok(None),
         }))
     }
@@ -153,12 +169,9 @@ fn assignments(settings: &BTreeMap<String, String>) -> Result<Vec<String>, Strin
 }
 
 /// Flags and values must be plain words of YAML, for the manifest is not quoted.
-fn manifest_args(pod: StaticPod, args: &BTreeMap<String, String>) -> Result<Script, String> {
-    let mut script = script!("manifest_args.sh"; pod.process().program());
+fn with_flags(mut script: Script, args: &BTreeMap<String, String>) -> Result<Script, String> {
     for (flag, value) in args {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-        let named = !flag.is_empty() && flag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        if !named || !value.chars().all(plain) || value.ends_with(':') {
+        if !plain_flag(flag) || !plain_value(value) {
             return Err(format!("--{flag}={value:?} is no flag that a manifest takes unquoted"));
         }
         script.arguments.extend([flag.clone(), value.clone()]);
@@ -176,7 +189,7 @@ fn deadline(id: &str, after: Span, undo: &NodeAction) -> Result<Script, String> 
 }
 
 /// The systemd unit that runs a component; empty for those that containers run.
-fn unit_of(process: Process) -> &'static str {
+pub(super) fn unit_of(process: Process) -> &'static str {
     match process {
         Process::Kubelet => "kubelet.service",
         Process::Containerd => "containerd.service",
@@ -207,6 +220,8 @@ pub(super) fn read(stdout: &str) -> Result<ActionReport, String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["changed"] => report.changed = true,
+            ["limit", rest @ ..] => super::limits::read(rest, &mut report).ok_or_else(strange)?,
+            ["space" | "alarm", ..] => super::etcd_space::read(&words, &mut report).ok_or_else(strange)?,
             ["packets", packets] => report.packets = packets.parse().map_err(|_| strange())?,
             ["roundtrip", micros] => {
                 report.round_trips.push(Span(Duration::from_micros(micros.parse().map_err(|_| strange())?)));
@@ -241,7 +256,7 @@ fn slowed(numbers: &[&str]) -> Option<Slowed> {
 mod tests {
     use std::process::Command;
 
-    use recoup_model::action::Signal;
+    use recoup_model::action::{Signal, StaticPod};
 
     use super::*;
 

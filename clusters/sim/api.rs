@@ -76,7 +76,7 @@ impl SimCluster {
         let (told, bound, late) = self
             .until(|world| {
                 let now = world.now;
-                let flight = flight.get_or_insert_with(|| Flight::at(now));
+                let flight = flight.get_or_insert_with(|| Flight::observed(now));
                 match world.ask(call.key, call.via, Party::Outside, request, flight) {
                     Outcome::Waiting => None,
                     Outcome::Failed(failure) => Some(Err(failure)),

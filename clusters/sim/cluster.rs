@@ -55,6 +55,8 @@ const CAPABILITIES: &[Capability] = &[
     Capability::EtcdAccess,
     Capability::AuditLog,
     Capability::SlowNetwork,
+    Capability::CpuLimit,
+    Capability::IoLimit,
 ];
 
 impl SimCluster {
@@ -294,6 +296,10 @@ impl Cluster for SimCluster {
 
     fn configuration(&self) -> &Configuration {
         &self.configuration
+    }
+
+    async fn configuration_now(&self) -> Result<Configuration, ClusterError> {
+        Ok(super::configuration::live(&self.usual, &self.look()))
     }
 
     async fn watch(&self, through: &Endpoint, after: Option<u64>, tell: Tell<'_>) -> Result<(), Failure> {

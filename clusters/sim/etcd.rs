@@ -125,7 +125,7 @@ impl SimCluster {
                     Ok(()) => {}
                 }
                 let (now, pid) = (world.now, world.pid(member, Process::Etcd));
-                let (flight, sent_to) = flight.get_or_insert_with(|| (Flight::at(now), pid));
+                let (flight, sent_to) = flight.get_or_insert_with(|| (Flight::observed(now), pid));
                 if *sent_to != pid {
                     return Some(Err(reset()));
                 }

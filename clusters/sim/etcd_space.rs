@@ -5,10 +5,20 @@ use recoup_model::action::{ActionReport, NodeAction};
 use super::model::World;
 
 pub(super) fn act(
-    _world: &mut World,
-    _node: usize,
+    world: &mut World,
+    node: usize,
     action: &NodeAction,
-    _report: &mut ActionReport,
+    report: &mut ActionReport,
 ) -> Result<(), String> {
-    Err(format!("NOT WRITTEN YET: {}", action.name()))
+    match action {
+        NodeAction::EtcdFill => {
+            world.fill(node)?;
+            report.changed = true;
+        }
+        NodeAction::EtcdFree => report.changed = world.free(node)?,
+        NodeAction::EtcdLook => {}
+        other => return Err(format!("{} is none of etcd's quota", other.name())),
+    }
+    report.space = Some(world.space(node)?);
+    Ok(())
 }

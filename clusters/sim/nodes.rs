@@ -41,7 +41,7 @@ impl Nodes for SimCluster {
     }
 }
 
-fn state(world: &World, node: usize, process: Process) -> Vec<ProcessState> {
+pub(super) fn state(world: &World, node: usize, process: Process) -> Vec<ProcessState> {
     let seen = world.running(node, process);
     seen.map(|run| ProcessState { id: run.id.clone(), state: if run.stopped { 'T' } else { 'S' } })
         .into_iter()
@@ -121,6 +121,11 @@ fn act(world: &mut World, node: usize, action: &NodeAction) -> Result<ActionRepo
         }
         NodeAction::EtcdFill | NodeAction::EtcdFree | NodeAction::EtcdLook => {
             super::etcd_space::act(world, node, action, &mut report)?;
+        }
+        NodeAction::RunsWith { pod, args } => {
+            if world.runs_with(node, pod.process(), args) {
+                report.processes = state(world, node, pod.process());
+            }
         }
         NodeAction::Survey => report.survey = survey(world, node),
         NodeAction::Inspect { process } => report.processes = state(world, node, *process),

@@ -9,11 +9,11 @@ use recoup_model::{
     topology::NodeRole,
 };
 
-use crate::{healthy, left, slow, until};
+use crate::{healthy, left, limits, slow, until};
 
 pub struct Hand {
     nodes: Arc<dyn Nodes>,
-    node: String,
+    pub node: String,
 }
 
 impl Hand {
@@ -21,8 +21,9 @@ impl Hand {
         self.nodes.act(&self.node, &action).await.unwrap_or_else(|error| panic!("{}: {error}", action.name()))
     }
 
-    pub async fn try_act(&self, action: NodeAction) -> Result<ActionReport, ClusterError> {
-        self.nodes.act(&self.node, &action).await
+    /// What became of an action that may fail, in words.
+    pub async fn try_act(&self, action: NodeAction) -> Result<ActionReport, String> {
+        self.nodes.act(&self.node, &action).await.map_err(|error| error.to_string())
     }
 
     pub async fn ids(&self, process: Process) -> Vec<ProcessId> {
@@ -57,9 +58,13 @@ pub async fn each_and_its_undo(provider: &Arc<dyn Provider>, cluster: Arc<dyn Cl
     let server = fingerprint.with_role(NodeRole::ControlPlane).next().expect("one").address.to_string();
     slow::networks(&*cluster, &worker, &server).await;
     healthy(&*cluster).await;
+    limits::limits(&plane, cluster.capabilities()).await;
+    healthy(&*cluster).await;
     // On a real cluster it waits for a dozen deadlines and restarts, five minutes in all.
     if fingerprint.simulated() || std::env::var("RECOUP_CONFORMANCE").as_deref() == Ok("all") {
         left::behind(&plane, &worker).await;
+        healthy(&*cluster).await;
+        limits::a_full_etcd(&plane, &*cluster).await;
         healthy(&*cluster).await;
     }
     pods(&*cluster, &nodes).await;

@@ -4,6 +4,7 @@
 
 mod actions;
 mod left;
+mod limits;
 mod observations;
 mod oracles;
 mod slow;
@@ -115,7 +116,7 @@ type Lie = fn(&NodeAction) -> bool;
 /// A body that holds for everybody proves nothing: each deed that is only said to be done must be noticed.
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_lies_does_not_conform() {
-    let lies: [(&str, Lie); 22] = [
+    let lies: [(&str, Lie); 27] = [
         ("signal", |action| matches!(action, NodeAction::Signal { signal: Signal::Kill, .. })),
         ("thaw", |action| matches!(action, NodeAction::Signal { signal: Signal::Cont, .. })),
         ("hold", |action| matches!(action, NodeAction::StaticPodHold { .. })),
@@ -138,6 +139,11 @@ async fn a_provider_that_lies_does_not_conform() {
         ("deadline", |action| matches!(action, NodeAction::DeadlineSet { .. })),
         ("called-off deadline", |action| matches!(action, NodeAction::DeadlineClear { .. })),
         ("survey", |action| matches!(action, NodeAction::Survey)),
+        ("limit", |action| matches!(action, NodeAction::LimitSet { .. })),
+        ("lifted limit", |action| matches!(action, NodeAction::LimitClear { .. })),
+        ("look at flags", |action| matches!(action, NodeAction::RunsWith { .. })),
+        ("filling of etcd", |action| matches!(action, NodeAction::EtcdFill)),
+        ("freeing of etcd", |action| matches!(action, NodeAction::EtcdFree)),
     ];
     // Else the body fails for another reason, and the lies seem to be noticed.
     let honest: Arc<dyn Provider> = FaultyProvider::new(&Arc::new(SimProvider::new()), |_| Meddling::None);

@@ -26,7 +26,9 @@ pub fn injects(action: &NodeAction) -> bool {
         | NodeAction::UnitStop { .. }
         | NodeAction::Pause
         | NodeAction::DropAdd { .. }
-        | NodeAction::SlowAdd { .. } => true,
+        | NodeAction::SlowAdd { .. }
+        | NodeAction::LimitSet { .. }
+        | NodeAction::EtcdFill => true,
         _ => false,
     }
 }
@@ -42,6 +44,8 @@ pub fn undo_of(action: &NodeAction) -> Option<NodeAction> {
         NodeAction::Pause => Some(NodeAction::Unpause),
         NodeAction::DropAdd { rule } => Some(NodeAction::DropRemove { tag: rule.tag.clone() }),
         NodeAction::SlowAdd { rule, .. } => Some(NodeAction::SlowRemove { tag: rule.tag.clone() }),
+        NodeAction::LimitSet { process, .. } => Some(NodeAction::LimitClear { process: *process }),
+        NodeAction::EtcdFill => Some(NodeAction::EtcdFree),
         _ => None,
     }
 }
@@ -56,6 +60,8 @@ pub fn undoes(action: &NodeAction) -> bool {
             | NodeAction::Unpause
             | NodeAction::DropRemove { .. }
             | NodeAction::SlowRemove { .. }
+            | NodeAction::LimitClear { .. }
+            | NodeAction::EtcdFree
     )
 }
 

@@ -32,7 +32,7 @@ pub struct HarnessControl {
     cluster: Mutex<Option<Arc<dyn Cluster>>>,
     /// Something was injected.
     begun: AtomicBool,
-    /// Nodes that were hit, with what was frozen there in place of what was meant.
+    /// Nodes that were hit, with what undoes what was frozen or limited there in place of what was meant.
     hit: Mutex<BTreeMap<String, Vec<NodeAction>>>,
     /// The first write of each kind that was acknowledged after the injection: its stream and number.
     written: Mutex<BTreeMap<&'static str, (String, u64)>>,
@@ -114,6 +114,12 @@ impl HarnessControl {
                 rule.ports = vec![*port];
                 let add = NodeAction::SlowAdd { rule, life: *life, seed: *seed, by: *by };
                 nodes.act(node, &add).await
+            }
+            (HarnessDefect::OtherCgroup(other), NodeAction::LimitSet { limit, .. }) => {
+                let (process, limit) = (*other, *limit);
+                let lift = NodeAction::LimitClear { process };
+                lock(&self.hit).entry(node.to_owned()).or_default().push(lift);
+                nodes.act(node, &NodeAction::LimitSet { process, limit }).await
             }
             (HarnessDefect::EndsEarly(after), _) => {
                 let report = nodes.act(node, action).await?;
@@ -277,13 +283,13 @@ impl Between for HarnessControl {
         Ok(acts)
     }
 
-    /// What was frozen in another's place is thawed when the experiment is over.
+    /// What was frozen or limited in another's place is set free when the experiment is over.
     async fn health(&self, cluster: &Arc<dyn Cluster>) -> Vec<String> {
         let frozen = std::mem::take(&mut *lock(&self.hit));
         for (node, thaws) in &frozen {
             for thaw in thaws {
                 if let Err(error) = cluster.act(node, thaw).await {
-                    return vec![format!("what was frozen on purpose is not thawed: {error}")];
+                    return vec![format!("what was hit on purpose is not set free: {error}")];
                 }
             }
         }

@@ -3,6 +3,7 @@
 
 mod accidents;
 mod experiments;
+mod flags;
 mod left;
 mod predictions;
 mod records;

@@ -45,6 +45,30 @@ chains='^(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)$'
         grep -rlx --include=freezer.state FROZEN /sys/fs/cgroup/freezer 2> /dev/null
     fi | sed 's/^/frozen cgroup: /'
 
+    # By component, for groups of pods come and go.
+    for program in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet containerd; do
+        case $program in
+            kubelet | containerd) unit=$program.service ;;
+            *) unit= ;;
+        esac
+        component "$program" "$unit" | while read -r pid rest; do
+            if group_of "$pid" cpu 2> /dev/null; then
+                found=$(quota "$version" "$bearer" 2> /dev/null)
+                case $found in
+                    '' | '-1 '* | 'max '*) ;;
+                    *) echo "processor quota of $program: $found" ;;
+                esac
+            fi
+            if group_of "$pid" blkio 2> /dev/null; then
+                if [ "$version" = 1 ]; then
+                    find "$bearer" -name 'blkio.throttle.*_device' -exec grep . {} + 2> /dev/null | sed 's|.*/||'
+                else
+                    cat "$bearer/io.max" 2> /dev/null
+                fi | sort -u | sed "s/^/disk limit of $program: /"
+            fi
+        done
+    done
+
     for file in /etc/kubernetes/manifests/* /etc/kubernetes/manifests/.[!.]*; do
         [ -e "$file" ] || continue
         sum=$(sha256sum < "$file" | cut -c 1-16)

@@ -59,11 +59,23 @@ pub(crate) struct Flight {
     pub(crate) bound: Option<(usize, u32)>,
     /// The raft leader that a proposal was forwarded to while it could not commit.
     forwarded: Option<(usize, u64)>,
+    /// What slow components add to its time counts: it is an observer's own.
+    observed: bool,
 }
 
 impl Flight {
     pub(crate) fn at(asked: Duration) -> Flight {
-        Flight { asked, bound: None, forwarded: None }
+        Flight { asked, bound: None, forwarded: None, observed: false }
+    }
+
+    /// An observer's request. (The components' own loops ask anew at every look, and would never be answered.)
+    pub(crate) fn observed(asked: Duration) -> Flight {
+        Flight { observed: true, ..Flight::at(asked) }
+    }
+
+    /// It must have taken so much longer by then.
+    fn waits(&self, now: Duration, delay: Duration) -> bool {
+        self.observed && now < self.asked + delay
     }
 }
 
@@ -81,6 +93,12 @@ impl World {
 
     /// What one member makes of a request.
     pub(crate) fn etcd_answer(&self, member: usize, write: bool, flight: &mut Flight) -> Outcome {
+        if write && self.space.full && self.commits_through(member).is_some() {
+            return Outcome::failed(FailureClass::Rejected, "etcdserver: mvcc: database space exceeded");
+        }
+        if flight.waits(self.now, self.etcd_delay(member, write)) {
+            return Outcome::Waiting;
+        }
         let state = &self.members[member];
         let timed_out = self.now.saturating_sub(flight.asked) >= timing::ETCD_REQUEST_TIMEOUT;
         if self.frozen(member, Process::Etcd) {
@@ -106,6 +124,9 @@ impl World {
 
     /// What a moving, listening API server makes of a request.
     pub(crate) fn api_answer(&self, node: usize, request: Request, flight: &mut Flight) -> Outcome {
+        if flight.waits(self.now, self.api_delay(node)) {
+            return Outcome::Waiting;
+        }
         if request == Request::Cached {
             return Outcome::Good;
         }
@@ -122,7 +143,13 @@ impl World {
                 "rpc error: code = Unavailable desc = keepalive timeout",
             );
         }
-        self.etcd_answer(node, request == Request::Write, flight)
+        match self.etcd_answer(node, request == Request::Write, flight) {
+            // The API server makes a failure of its own of the member's refusal.
+            Outcome::Failed(failure) if failure.class == FailureClass::Rejected => {
+                Outcome::Failed(Failure::new(FailureClass::Unavailable, format!("500 {}", failure.message)))
+            }
+            other => other,
+        }
     }
 
     /// A request by a component of that control plane to its own API server.

@@ -13,11 +13,13 @@ pub(crate) mod dice;
 mod fact;
 pub(crate) mod kubelet;
 pub(crate) mod lease;
+pub(crate) mod limits;
 pub(crate) mod network;
 mod process;
 pub(crate) mod raft;
 mod settings;
 pub(crate) mod slow;
+pub(crate) mod space;
 pub(crate) mod timing;
 mod world;
 

@@ -108,7 +108,7 @@ impl World {
             return;
         }
         self.push(self.now + timing::HEARTBEAT, Event::Raft { node, pid });
-        if self.frozen(node, Process::Etcd) {
+        if self.frozen(node, Process::Etcd) || self.too_slow_to_lead(node) {
             return;
         }
         if self.members[node].role == Role::Leader {

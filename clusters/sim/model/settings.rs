@@ -8,7 +8,7 @@ use recoup_model::{
     time::Span,
 };
 
-use super::{Event, World, dice::Dice, lease::ELECTED, timing};
+use super::{Event, World, dice::Dice, lease::ELECTED, limits::Limiting, space::QUOTA, timing};
 use crate::LeaderElection;
 
 /// A node's settings, where they are not what they were at first.
@@ -20,6 +20,8 @@ pub(crate) struct Changed {
     pub(crate) flags: BTreeMap<Process, BTreeMap<String, String>>,
     /// Undos that the node carries out by itself, by name.
     pub(crate) deadlines: BTreeMap<String, (Duration, NodeAction)>,
+    /// Limits by process.
+    pub(crate) limits: BTreeMap<Process, Limiting>,
 }
 
 /// The flags that the model knows.
@@ -63,8 +65,10 @@ impl World {
     ) -> Result<bool, String> {
         let elected = ELECTED.iter().any(|(known, _)| *known == process);
         for (flag, value) in flags.into_iter().flatten() {
-            let known = [LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD].contains(&flag.as_str());
-            if !elected || !known || value.parse::<Span>().is_err() {
+            let election = [LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD].contains(&flag.as_str());
+            let election = elected && election && value.parse::<Span>().is_ok();
+            let quota = process == Process::Etcd && flag == QUOTA && value.parse::<u64>().is_ok();
+            if !election && !quota {
                 return Err(format!("the simulation does not model --{flag}={value} of {process}"));
             }
         }
@@ -86,6 +90,15 @@ impl World {
             slot.replace_at = slot.running.is_some().then_some(now + notice);
         }
         Ok(changed)
+    }
+
+    /// A static pod's process runs, and with these flags.
+    pub(crate) fn runs_with(&self, node: usize, process: Process, args: &BTreeMap<String, String>) -> bool {
+        let machine = &self.nodes[node];
+        let flags = machine.changed.flags.get(&process);
+        let set = |(flag, value): (&String, &String)| flags.is_some_and(|all| all.get(flag) == Some(value));
+        let replaced = machine.slots.get(&process).is_some_and(|slot| slot.replace_at.is_none());
+        replaced && self.running(node, process).is_some() && args.iter().all(set)
     }
 
     /// Has a node carry out an undo by itself.

@@ -22,6 +22,7 @@ use super::{
     kubelet::{Machine, Owner, Pod},
     lease::{Elector, Lease},
     raft::{Entry, Member},
+    space::Space,
     timing,
 };
 use crate::{LeaderElection, Profile};
@@ -86,6 +87,8 @@ pub(crate) struct World {
     /// A holder that is thawed after its lease was taken writes once more before it notices.
     pub(crate) thawed_holders_write: bool,
     pub(crate) known: Known,
+    /// etcd's quota.
+    pub(crate) space: Space,
 }
 
 impl World {
@@ -138,6 +141,7 @@ impl World {
             acts: Vec::new(),
             thawed_holders_write: false,
             known: Known::default(),
+            space: Space::default(),
         };
         world.boot();
         world

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use recoup_clusters::Cluster;
 use recoup_model::{
+    configuration::Configuration,
     event::{Act, Event, Phase},
     observation::{Failure, FailureClass},
     time::{Offset, Span},
@@ -18,7 +19,7 @@ const RETRY_JITTER: f64 = 2.2;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Reads and records what was written since the baseline began. What cannot be read is recorded as such.
-pub async fn record(cluster: &dyn Cluster, recorder: &Recorder) {
+pub async fn record(cluster: &dyn Cluster, configuration: &Configuration, recorder: &Recorder) {
     let now = recorder.clock().now();
     let last = now.since(baseline(recorder));
     let answer = timeout(LIMIT, cluster.acts(last)).await;
@@ -40,13 +41,13 @@ pub async fn record(cluster: &dyn Cluster, recorder: &Recorder) {
         Err(failure) => (Vec::new(), Some(failure)),
     };
     acts.sort_by_key(|act: &Act| act.at);
-    recorder.record(Event::Acted { acts, grace: grace(cluster), failure });
+    recorder.record(Event::Acted { acts, grace: grace(configuration), failure });
 }
 
 /// A holder that could not renew notices at its renew deadline, counted from its last renewal; one that is thawed
 /// between two may count from the thaw, and then be within an attempt.
-fn grace(cluster: &dyn Cluster) -> BTreeMap<String, Span> {
-    let elections = cluster.configuration().elections.iter();
+fn grace(configuration: &Configuration) -> BTreeMap<String, Span> {
+    let elections = configuration.elections.iter();
     let grace = elections.map(|(lease, election)| {
         let retry = election.retry_period.value.0.mul_f64(RETRY_JITTER);
         (lease.clone(), Span(election.renew_deadline.value.0 + retry))

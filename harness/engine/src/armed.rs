@@ -21,6 +21,9 @@ pub(crate) const DEADLINE_GRACE: Duration = Duration::from_secs(15);
 /// So long before the end of a hold it is looked whether the fault still lasts, so that the undo itself is on time: a
 /// look is a `docker exec` of 0.1 to 0.3 s.
 const LAST_LOOK: Duration = Duration::from_millis(500);
+/// By then an undo that was carried out shows.
+const OVER: Duration = Duration::from_secs(5);
+
 /// An undo that is safely on disk. Whoever holds it must carry it out; the ledger does if nobody can.
 #[must_use = "an armed fault must be undone"]
 pub struct Armed {
@@ -84,19 +87,30 @@ impl StepContext {
 
     /// Undoes armed faults after a time, in the background, and looks before whether they still last.
     pub fn undo_after(&self, hold: Duration, armed: Vec<Armed>, last: Vec<Last>) {
+        self.undo_after_and_look(hold, armed, last, Vec::new());
+    }
+
+    /// As [`StepContext::undo_after`], and looks afterwards whether they are really over.
+    pub fn undo_after_and_look(&self, hold: Duration, armed: Vec<Armed>, last: Vec<Last>, after: Vec<Last>) {
         let deadline = Instant::now() + hold;
         let step = self.clone();
         self.context.background(async move {
             sleep_until(deadline - LAST_LOOK.min(hold / 4)).await;
-            let looks = last.iter().map(|one| {
-                step.evidence(&one.node, &one.check, &one.look, Duration::ZERO, |seen| (one.shows)(seen))
-            });
-            let looked = futures::future::join_all(looks).await;
+            let looked = step.look_all(&last, Duration::ZERO).await;
             sleep_until(deadline).await;
             let undone = futures::future::join_all(armed.into_iter().map(Armed::undo)).await;
             // A node that could not be looked at is undone all the same.
             undone.into_iter().collect::<Result<(), _>>()?;
-            looked.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+            looked?;
+            step.look_all(&after, OVER).await
         });
+    }
+
+    async fn look_all(&self, looks: &[Last], limit: Duration) -> Result<(), Broken> {
+        let looks = looks
+            .iter()
+            .map(|one| self.evidence(&one.node, &one.check, &one.look, limit, |seen| (one.shows)(seen)));
+        let looked = futures::future::join_all(looks).await;
+        looked.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
     }
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     EngineError,
-    ledger::{Entry, Ledger, LedgerError},
+    ledger::{Entry, Ledger, LedgerError, SETUP},
     probes::Latest,
     recorder::Recorder,
 };
@@ -38,6 +38,9 @@ pub enum Broken {
     /// The record cannot be written.
     #[error("{0}")]
     Record(#[from] EngineError),
+    /// Other flags were not put in place, or not taken back.
+    #[error("flags: {0}")]
+    Flags(String),
     /// Nobody has the role that a step names.
     #[error("no target: {0}")]
     NoTarget(String),
@@ -153,10 +156,11 @@ impl Context {
         StepContext { context: self.clone(), step }
     }
 
-    /// Undoes everything that is still armed in this run, latest first. What fails stays armed.
+    /// Undoes everything that the steps of this run have left armed, latest first. What fails stays armed.
     pub async fn undo_all(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        for entry in self.ledger.pending() {
+        // What was set up beneath them is put back when they are over (see `flags`).
+        for entry in self.ledger.pending().into_iter().filter(|entry| entry.step != SETUP) {
             if let Err(error) = self.undo(&entry).await {
                 problems.push(format!("{} on {} was not undone: {error}", entry.undo.name(), entry.node));
             }
@@ -288,6 +292,12 @@ pub fn describe(report: &ActionReport) -> String {
         if slowed.overflowed > 0 {
             parts.push(format!("{} let through at once, for too many waited", slowed.overflowed));
         }
+    }
+    if let Some(limited) = &report.limited {
+        parts.push(limited.to_string());
+    }
+    if let Some(space) = &report.space {
+        parts.push(space.to_string());
     }
     if parts.is_empty() {
         parts.push("no such process".into());

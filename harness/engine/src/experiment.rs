@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use recoup_clusters::{Cluster, Fixture};
 use recoup_model::{
     action::{NodeAction, ProcessId},
+    configuration::Configuration,
     event::{Event, Phase, Stage, read_back_name},
     judge::{Live, judge},
     observation::Endpoint,
@@ -21,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     EngineError, acts, backoff,
     context::{Broken, Context},
-    faults,
+    faults, flags,
     ledger::Ledger,
     probes::Probes,
     recorder::Recorder,
-    residue::survey,
+    residue::{self, Looked, look},
     watchers::Watchers,
 };
 
@@ -54,38 +55,46 @@ pub struct Run<'a> {
     pub seed: u64,
 }
 
-/// Runs and judges one experiment. Whatever happens, every fault is undone before it returns.
+/// Runs and judges one experiment. Whatever happens, every fault is undone and every flag taken back before it returns.
 ///
 /// # Errors
 /// [`EngineError::Interrupted`], or a record that cannot be written.
 pub async fn run(run: Run<'_>, plan: &Plan) -> Result<ExperimentResult, EngineError> {
-    let Run { cluster, recorder, ledger, cancel, seed } = run;
+    let Run { cluster, recorder, .. } = &run;
     recorder.record(Event::ClusterProgress { message: format!("{}: preparing the workload", plan.id) });
-    let (forgotten, fixture) = tokio::select! {
-        // The kubelets first: what their restart stirs up has settled once the workload serves.
-        prepared = async { (backoff::forget(&cluster).await, cluster.fixture(&plan.workload).await) } => prepared,
-        () = cancel.cancelled() => return Err(EngineError::Interrupted),
+    let prepared = prepare(&run, plan).await;
+    let Some(Prepared { forgotten, surveyed, configuration, fixture }) = prepared else {
+        if let Err(broken) = flags::restore(&run).await {
+            recorder.record(Event::Note { message: broken.to_string() });
+        }
+        return Err(EngineError::Interrupted);
     };
     recorder.begin_experiment();
     let mut plan = plan.clone();
     let unrouted = fixture.as_ref().map(|f| f.unrouted.clone()).unwrap_or_default();
     plan.streams = streams(&plan.probes, cluster.fingerprint(), &unrouted);
-    plan.predictions = predict(&plan, cluster.configuration());
+    plan.predictions = predict(&plan, &configuration);
     recorder.record(Event::ExperimentStarted { plan: Box::new(plan.clone()) });
-    for doubt in &cluster.configuration().doubts {
+    for doubt in &configuration.doubts {
         recorder.record(Event::Note { message: format!("settings: {doubt}") });
     }
-    for (milestone, why) in unpredicted(&plan, cluster.configuration()) {
+    for (milestone, why) in unpredicted(&plan, &configuration) {
         recorder.record(Event::Note { message: format!("{milestone}: no interval is predicted: {why}") });
+    }
+    for (pod, args) in &plan.flags {
+        let told = flags::words(*pod, args);
+        recorder.record(Event::Note { message: format!("on every control plane while it lasts: {told}") });
     }
     recorder.record(Event::PhaseStarted { phase: Phase::Setup });
     for (finding, remedy) in forgotten {
         recorder.record(Event::Precondition { finding, remedy });
     }
     let ended = match fixture {
-        Ok(fixture) => go(&cluster, recorder, ledger, cancel, seed, &plan, fixture).await,
-        Err(error) => Err(Broken::Cluster(error)),
+        Ok(fixture) => go(&run, &plan, &configuration, surveyed, fixture).await,
+        Err(broken) => Err(broken),
     };
+    // Where it was broken off, they are still in place.
+    let ended = ended.and(flags::restore(&run).await);
     if let Err(broken) = &ended {
         let reason = broken.to_string();
         recorder.record(Event::ExperimentAborted { id: plan.id.clone(), reason });
@@ -93,37 +102,95 @@ pub async fn run(run: Run<'_>, plan: &Plan) -> Result<ExperimentResult, EngineEr
     let result = judge(&plan, cluster.fingerprint(), &recorder.experiment());
     recorder.record(Event::ExperimentFinished { result: Box::new(result.clone()) });
     recorder.end_experiment();
+    if !plan.flags.is_empty() {
+        ready(&run, cluster.configuration());
+    }
     match ended {
         Err(Broken::Record(error)) => Err(error),
         _ => recorder.sync().map(|()| result),
     }
 }
 
+/// What is done before an experiment's record begins.
+struct Prepared {
+    /// What kubelets were made to forget.
+    forgotten: Vec<(String, String)>,
+    /// The nodes as they were before flags were changed; none where none are.
+    surveyed: Option<Looked>,
+    /// The cluster's settings while the experiment lasts.
+    configuration: Configuration,
+    fixture: Result<Fixture, Broken>,
+}
+
+/// None where it was cancelled.
+async fn prepare(run: &Run<'_>, plan: &Plan) -> Option<Prepared> {
+    let Run { cluster, cancel, .. } = run;
+    // The kubelets first: what their restart stirs up has settled once the workload serves.
+    let forgotten = tokio::select! {
+        forgotten = backoff::forget(cluster) => forgotten,
+        () = cancel.cancelled() => return None,
+    };
+    let usual = cluster.configuration();
+    let (surveyed, configuration) = if plan.flags.is_empty() {
+        (None, Ok(usual.clone()))
+    } else {
+        let surveyed = look(cluster).await;
+        // It heeds the cancel itself: a change of flags that nobody waits for could come after its undo.
+        (Some(surveyed), flags::set(run, plan).await)
+    };
+    match configuration {
+        Ok(configuration) => {
+            if surveyed.is_some() {
+                ready(run, &configuration);
+            }
+            let fixture = tokio::select! {
+                fixture = cluster.fixture(&plan.workload) => fixture.map_err(Broken::Cluster),
+                () = cancel.cancelled() => return None,
+            };
+            Some(Prepared { forgotten, surveyed, configuration, fixture })
+        }
+        Err(Broken::Record(EngineError::Interrupted)) => None,
+        Err(broken) => {
+            Some(Prepared { forgotten, surveyed, configuration: usual.clone(), fixture: Err(broken) })
+        }
+    }
+}
+
+/// Records the settings that the cluster has from now on.
+fn ready(run: &Run<'_>, configuration: &Configuration) {
+    let fingerprint = Box::new(run.cluster.fingerprint().clone());
+    let configuration = Some(Box::new(configuration.clone()));
+    run.recorder.record(Event::ClusterReady { fingerprint, created: false, configuration });
+}
+
 async fn go(
-    cluster: &Arc<dyn Cluster>,
-    recorder: &Recorder,
-    ledger: &Ledger,
-    cancel: &CancellationToken,
-    seed: u64,
+    run: &Run<'_>,
     plan: &Plan,
+    configuration: &Configuration,
+    surveyed: Option<Looked>,
     fixture: Fixture,
 ) -> Result<(), Broken> {
+    let Run { cluster, recorder, ledger, cancel, seed } = run;
     for (finding, remedy) in fixture.preconditions {
         recorder.record(Event::Precondition { finding, remedy });
     }
     if !healthy(cluster, recorder, cancel, Stage::Before).await? {
         return Ok(());
     }
-    survey(cluster, recorder, Stage::Before).await?;
+    let surveyed = match surveyed {
+        Some(surveyed) => surveyed,
+        None => look(cluster).await,
+    };
+    residue::record(recorder, Stage::Before, surveyed)?;
     let watchers = Watchers::start(&plan.streams, cluster, recorder);
     let probes = Probes::start(&plan.streams, cluster, recorder);
     let context = Context::new(
         Arc::clone(cluster),
-        recorder.clone(),
-        ledger.clone(),
+        (*recorder).clone(),
+        (*ledger).clone(),
         probes.latest(),
-        cancel.clone(),
-        seed,
+        (*cancel).clone(),
+        *seed,
     );
     let _stop = context.stop_on_drop();
     let disturbed = tokio::select! {
@@ -146,21 +213,22 @@ async fn go(
     }
     watchers.stop().await;
     let ended = match disturbed {
-        Ok(()) => conclude(&context, plan).await,
+        Ok(()) => conclude(&context, plan, configuration).await,
         Err(broken) => Err(broken),
     };
+    let restored = flags::restore(run).await;
     // However it ended, and last: what is settling back is no residue.
-    let surveyed = survey(cluster, recorder, Stage::After).await;
-    ended.and(surveyed)
+    let surveyed = residue::record(recorder, Stage::After, look(cluster).await);
+    ended.and(restored).and(surveyed)
 }
 
 /// What is looked at once everything is undone and probing is over.
-async fn conclude(context: &Context, plan: &Plan) -> Result<(), Broken> {
+async fn conclude(context: &Context, plan: &Plan, configuration: &Configuration) -> Result<(), Broken> {
     let (cluster, recorder) = (&context.cluster, &context.recorder);
     aftermath(context, plan).await?;
     read_back(cluster, recorder).await;
     healthy(cluster, recorder, &context.cancel, Stage::After).await?;
-    acts::record(&**cluster, recorder).await;
+    acts::record(&**cluster, configuration, recorder).await;
     Ok(())
 }
 

@@ -21,6 +21,9 @@ use serde::{Deserialize, Serialize};
 /// The ledger's file name in a run's directory.
 pub const FILE: &str = "ledger.jsonl";
 
+/// The step of what is set up before the first step, and put back when the last one is over.
+pub const SETUP: u32 = 0;
+
 /// One thing to undo.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -33,7 +36,7 @@ pub struct Entry {
     pub cluster: String,
     /// The node.
     pub node: String,
-    /// The step that it undoes.
+    /// The step that it undoes, from 1; or [`SETUP`].
     pub step: u32,
     /// What to do.
     pub undo: NodeAction,

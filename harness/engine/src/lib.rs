@@ -16,6 +16,7 @@ mod ending;
 mod experiment;
 mod faults;
 mod handshake;
+mod flags;
 mod overhead;
 mod residue;
 mod session;

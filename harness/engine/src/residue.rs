@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use recoup_clusters::Cluster;
+use recoup_clusters::{Cluster, ClusterError};
 use recoup_model::{
     action::NodeAction,
     event::{Event, Stage},
@@ -12,22 +12,29 @@ use recoup_model::{
 
 use crate::{context::Broken, recorder::Recorder};
 
-/// Surveys every node at once and records what was found.
+/// What each node's survey found, or why it could not be looked at.
+pub type Looked = Vec<(String, Result<Vec<String>, ClusterError>)>;
+
+/// Surveys every node at once.
+pub async fn look(cluster: &Arc<dyn Cluster>) -> Looked {
+    let looks = cluster.fingerprint().nodes.iter().map(|node| async {
+        let found = cluster.act(&node.name, &NodeAction::Survey).await;
+        (node.name.clone(), found.map(|report| report.survey))
+    });
+    join_all(looks).await
+}
+
+/// Records what surveys found.
 ///
 /// # Errors
-/// Where a node cannot be looked at. What the others said is recorded all the same; the judgement finds a node
+/// Where a node could not be looked at. What the others said is recorded all the same; the judgement finds a node
 /// of which only one survey is there.
-pub async fn survey(cluster: &Arc<dyn Cluster>, recorder: &Recorder, stage: Stage) -> Result<(), Broken> {
-    let nodes = &cluster.fingerprint().nodes;
-    let looks = nodes.iter().map(|node| async {
-        let found = cluster.act(&node.name, &NodeAction::Survey).await;
-        (node.name.clone(), found)
-    });
+pub fn record(recorder: &Recorder, stage: Stage, looked: Looked) -> Result<(), Broken> {
     let mut failed = None;
-    for (node, found) in join_all(looks).await {
+    for (node, found) in looked {
         match found {
-            Ok(report) => {
-                recorder.record(Event::Surveyed { stage, node, lines: report.survey });
+            Ok(lines) => {
+                recorder.record(Event::Surveyed { stage, node, lines });
             }
             Err(error) => {
                 failed.get_or_insert(error);

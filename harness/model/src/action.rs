@@ -220,6 +220,14 @@ pub enum NodeAction {
         /// The pod.
         pod: StaticPod,
     },
+    /// Look only: processes of a static pod that run with all of these flags.
+    #[serde(rename_all = "camelCase")]
+    RunsWith {
+        /// The pod.
+        pod: StaticPod,
+        /// By flag without dashes.
+        args: BTreeMap<String, String>,
+    },
     /// Have the node itself carry out an undo after a time, even if nobody is left to ask for it.
     #[serde(rename_all = "camelCase")]
     DeadlineSet {
@@ -359,6 +367,7 @@ impl NodeAction {
             NodeAction::ManifestRestore { pod } => {
                 format!("restoring flags of static pod {}", pod.process())
             }
+            NodeAction::RunsWith { pod, .. } => format!("looking at the flags of {}", pod.process()),
             NodeAction::DeadlineSet { id, undo, .. } => format!("setting deadline {id} for {}", undo.name()),
             NodeAction::DeadlineClear { id } => format!("clearing deadline {id}"),
             NodeAction::Survey => "surveying the node".into(),
@@ -382,6 +391,19 @@ impl NodeAction {
             NodeAction::EtcdLook => "looking how full etcd is".into(),
         }
     }
+}
+
+/// Is that a flag's name without its dashes?
+#[must_use]
+pub fn plain_flag(flag: &str) -> bool {
+    !flag.is_empty() && flag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !flag.starts_with('-')
+}
+
+/// Can a manifest take that as a flag's value without quotes? It must be a plain word of YAML.
+#[must_use]
+pub fn plain_value(value: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    value.chars().all(plain) && !value.ends_with(':')
 }
 
 /// Tells one process from a later one of the same number.
@@ -409,7 +431,7 @@ pub struct ProcessState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ActionReport {
-    /// The component's processes: those that were signalled, or those that `Inspect` saw.
+    /// The component's processes: those that were signalled, limited, or seen by a look at them.
     pub processes: Vec<ProcessState>,
     /// Packets dropped so far (`DropCount`).
     pub packets: u64,

@@ -1,5 +1,7 @@
 //! What makes a part of a cluster slow, full or busy, as data, and what is found of it on the node.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +93,19 @@ pub struct Limit {
     pub write_bytes: Option<Bytes>,
 }
 
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.cpu.map(|cores| format!("{cores} of processor time")),
+            self.read_iops.map(|reads| format!("{reads} reads a second")),
+            self.write_iops.map(|writes| format!("{writes} writes a second")),
+            self.read_bytes.map(|bytes| format!("{bytes} read a second")),
+            self.write_bytes.map(|bytes| format!("{bytes} written a second")),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// A limit as it is found in a component's control group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -105,11 +120,46 @@ pub struct Limited {
     pub throttled: u64,
     /// … and for how long altogether.
     pub throttled_for: Span,
-    /// Reads and writes of the group that reached a disk.
-    pub ios: u64,
+    /// Reads of the group that were sent to disks …
+    #[serde(default)]
+    pub reads: u64,
+    /// … its writes …
+    #[serde(default)]
+    pub writes: u64,
+    /// … and the bytes of both: those read …
+    #[serde(default)]
+    pub read_bytes: u64,
+    /// … and those written.
+    #[serde(default)]
+    pub write_bytes: u64,
+    /// On how many disks they are limited.
+    #[serde(default)]
+    pub disks: u32,
     /// How long the group's reads and writes waited altogether; none where the kernel does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub io_wait: Option<Span>,
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let force = if self.in_force { "in force" } else { "not in force" };
+        write!(f, "limit {force} in {}", self.cgroup)?;
+        if self.periods > 0 {
+            let (throttled, periods) = (self.throttled, self.periods);
+            write!(
+                f,
+                ", {throttled} of {periods} periods throttled for {:.1} s",
+                self.throttled_for.0.as_secs_f64()
+            )?;
+        }
+        if self.disks > 0 {
+            write!(f, ", {} reads and {} writes on {} disks", self.reads, self.writes, self.disks)?;
+        }
+        match self.io_wait {
+            Some(wait) => write!(f, ", which waited for {:.1} s", wait.0.as_secs_f64()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How full an etcd member's database is, asked of the member itself.
@@ -124,4 +174,15 @@ pub struct EtcdSpace {
     pub quota: u64,
     /// Alarms that are raised, as in `NOSPACE`, for any member.
     pub alarms: Vec<String>,
+}
+
+impl fmt::Display for EtcdSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alarms = if self.alarms.is_empty() { "none".to_owned() } else { self.alarms.join(", ") };
+        write!(
+            f,
+            "{} bytes of a quota of {}, {} in use, alarms: {alarms}",
+            self.size, self.quota, self.in_use
+        )
+    }
 }

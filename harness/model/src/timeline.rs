@@ -283,6 +283,9 @@ impl Timeline {
                         | NodeAction::DropCount { .. }
                         | NodeAction::InspectNode
                         | NodeAction::Survey
+                        | NodeAction::RunsWith { .. }
+                        | NodeAction::LimitCount { .. }
+                        | NodeAction::EtcdLook
                 );
                 if !looks {
                     self.steps.entry(*step).or_default().injected.push(Injection {

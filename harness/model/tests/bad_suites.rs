@@ -103,3 +103,17 @@ fn any_file_is_read_with_the_same_care() {
     assert!(error.to_string().starts_with("versions.yaml:2:1: "), "{error}");
     assert!(error.to_string().contains("did you mean `versions`?"), "{error}");
 }
+
+#[test]
+fn flags_that_a_manifest_cannot_take_are_told_with_their_field() {
+    let flags = |line: &str| told(&[("  milestones:\n", &format!("  flags:\n    {line}\n  milestones:\n"))]);
+    assert_eq!(flags("etcd: {quota-backend-bytes: \"67108864\"}"), "nothing is wrong with it");
+    for (line, place) in [
+        ("etcd: {\"--quota\": \"1\"}", "spec.flags.etcd.--quota"),
+        ("kube-scheduler: {v: \"two words\"}", "spec.flags.kube-scheduler.v"),
+        ("etcd: {}", "spec.flags.etcd"),
+    ] {
+        let said = flags(line);
+        assert!(said.contains(place), "{line}: {said}");
+    }
+}

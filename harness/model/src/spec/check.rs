@@ -3,11 +3,11 @@
 use std::fmt::Display;
 
 use super::{
-    Assertion, ExperimentSpec, LimitFault, LoadStep, Milestone, Pattern, ProbeSpecs, RateSpec, Step, Target,
-    Variant, When, Within, load::merged,
+    Assertion, ExperimentSpec, Flags, LimitFault, LoadStep, Milestone, Pattern, ProbeSpecs, RateSpec, Step,
+    Target, Variant, When, Within, load::merged,
 };
 use crate::{
-    action::Signal,
+    action::{Signal, plain_flag, plain_value},
     degrade::Limit,
     plan::Stream,
     streams::{LEASES, of_nodes},
@@ -76,6 +76,30 @@ pub(super) fn probes(spec: &ExperimentSpec, found: &mut Findings<'_>) {
             ),
         ),
         Some(_) => {}
+    }
+}
+
+/// Names and values of flags are such as a manifest takes unquoted.
+pub(super) fn flags(flags: &Flags, at: &str, found: &mut Findings<'_>) {
+    for (pod, args) in flags {
+        let at = format!("{at}.{}", pod.process());
+        if args.is_empty() {
+            found.add(&at, "names no flag: write it without dashes, as in leader-elect-lease-duration: 30s");
+        }
+        for (flag, value) in args {
+            let at = format!("{at}.{flag}");
+            if !plain_flag(flag) {
+                let message =
+                    format!("{flag:?} is no flag: write it without leading dashes, in letters, digits and -");
+                found.add(&at, message);
+            }
+            if !plain_value(value) {
+                let message = format!(
+                    "{value:?} is no plain word: letters, digits and -_./:=,@%+ are, not with a : at the end"
+                );
+                found.add(&at, message);
+            }
+        }
     }
 }
 

@@ -192,6 +192,8 @@ pub enum HarnessDefect {
     OtherProcess(Process),
     /// Packet filters and slow rules are made for this port instead.
     OtherPort(u16),
+    /// Limits are set for this component's control group instead.
+    OtherCgroup(Process),
     /// Every fault is undone this long after its injection, behind the harness' back.
     EndsEarly(Span),
     /// No undo is carried out, and each is said to be.

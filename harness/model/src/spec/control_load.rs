@@ -41,6 +41,7 @@ files![CONTROLS: "The controls' files by name, with their text.";
     "wrong-port",
     "delay-not-applied",
     "delay-ends-early",
+    "wrong-cgroup",
     "fault-ends-early",
     "hold-ends-early",
     "residue",

@@ -36,6 +36,7 @@ pub fn load(file: &str, text: &str, profiles: &[&str]) -> Result<Vec<Plan>, Suit
         if spec.variants[..v].iter().any(|earlier| earlier.name == variant.name) {
             found.add(format!("{at}.name"), format!("there are two variants of the name {:?}", variant.name));
         }
+        check::flags(&variant.flags, &format!("{at}.flags"), &mut found);
         check::variant(spec, variant, &at, &mut found);
         predicted(&read, v, &mut found);
     }
@@ -102,6 +103,7 @@ fn head(read: &ExperimentFile, profiles: &[&str], found: &mut check::Findings<'_
             found.add(format!("spec.{field}"), "must be longer than 0s");
         }
     }
+    check::flags(&spec.flags, "spec.flags", found);
     check::probes(spec, found);
     if spec.variants.is_empty() {
         found.add("spec.variants", "at least one variant is needed");

@@ -131,6 +131,10 @@ impl Cluster for Targets {
         &self.configuration
     }
 
+    async fn configuration_now(&self) -> Result<Configuration, ClusterError> {
+        Ok(self.configuration.clone())
+    }
+
     async fn watch(&self, _through: &Endpoint, _after: Option<u64>, _tell: Tell<'_>) -> Result<(), Failure> {
         Err(not_here())
     }

@@ -1,0 +1,2 @@
+# Looks how full the node's etcd member is.
+tell_space
