@@ -1,7 +1,7 @@
 //! What an experiment needs of a cluster, so that a profile can be found lacking before anything is made.
 
 use super::{Assertion, Milestone, Step, Target, When};
-use crate::{action::Capability, degrade::Limit, plan::Plan, topology::NodeRole};
+use crate::{action::{Capability, StaticPod}, degrade::Limit, plan::Plan, topology::NodeRole};
 
 /// What a plan needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,6 +89,14 @@ pub fn requirements(plan: &Plan) -> Requirements {
             needs.workers = needs.workers.max(if hits_workers(plan) { 2 } else { 1 });
         } else if others(&pattern.0, "api/") || others(&pattern.0, "etcd/") {
             needs.control_planes = needs.control_planes.max(2);
+        }
+    }
+    for assertion in &plan.assertions {
+        // A member's and an API server's port is open to other nodes anyway.
+        if let Assertion::MetricMoves(settings) = assertion
+            && matches!(settings.component, StaticPod::KubeControllerManager | StaticPod::KubeScheduler)
+        {
+            needs.capabilities.push(Capability::Metrics);
         }
     }
     needs.capabilities.sort();
