@@ -96,7 +96,9 @@ impl Live {
         if returned.into_iter().any(|a| assertion::check(timeline, a).verdict != Verdict::Pass) {
             return false;
         }
-        timeline.series.iter().all(|series| self.quiet(series, now))
+        // What an operator would have seen is in the reading after: it is waited for, but not for long.
+        metrics::read_since(timeline, latest, now)
+            && timeline.series.iter().all(|series| self.quiet(series, now))
     }
 
     /// The stream's last outage ended a window ago. A pod that was replaced never answers again.

@@ -17,4 +17,4 @@ pub use moved::{MetricMove, Statistic};
 
 pub(crate) use moved::all;
 pub(crate) use moves::moves;
-pub(crate) use readings::silent;
+pub(crate) use readings::{read_since, silent};

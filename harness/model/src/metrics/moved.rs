@@ -226,10 +226,11 @@ impl<'a> Look<'a> {
 
     fn gauge(&self, metric: &Metric) -> One {
         let told = |part: Part| {
-            let span = self.part(part).copied();
-            let inside = self.readings.iter().filter(move |(at, _)| {
-                span.is_some_and(|span| *at >= span.from && *at <= span.to)
-            });
+            let span = self.part(part)?;
+            // As with counters, the reading that comes after the time of the fault belongs to it too.
+            let next = self.readings.iter().map(|(at, _)| *at).find(|at| *at >= span.to);
+            let to = next.filter(|_| part == Part::During).unwrap_or(span.to);
+            let inside = self.readings.iter().filter(|(at, _)| *at >= span.from && *at <= to);
             let values: Vec<f64> =
                 inside.filter_map(|(_, values)| values.get(metric.name).copied().map(natural)).collect();
             let most = values.iter().copied().reduce(f64::max);

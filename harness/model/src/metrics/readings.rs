@@ -1,6 +1,6 @@
 //! The readings of one instance in their order, and what lies between two of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::exposition::STARTED;
 use crate::{
@@ -80,6 +80,18 @@ pub(super) fn steps<'a>(readings: &[(Offset, &'a Values)]) -> Vec<Step<'a>> {
             Some(Step { from: *from, to: *to, earlier: same.then_some(*earlier), later })
         })
         .collect()
+}
+
+/// How much longer than a period a reading is waited for.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Every instance that has told anything has told again since that moment, or would have by now.
+pub(crate) fn read_since(timeline: &Timeline, moment: Offset, now: Offset) -> bool {
+    let metered = timeline.series.iter().filter(|series| instance(series).is_some());
+    metered.into_iter().all(|series| {
+        now >= moment.plus(series.stream.rate.period.0 + LATE)
+            || readings(series).last().is_none_or(|(last, _)| *last >= moment)
+    })
 }
 
 /// Instances of which not one reading came, in a sentence; none where there is no such.
