@@ -121,7 +121,11 @@ mod tests {
             assert!(arguments.values().all(Value::is_string), "kubeadm takes text alone: {arguments:?}");
             assert_eq!(arguments["bind-address"], "0.0.0.0");
             let paths = arguments["authorization-always-allow-paths"].as_str().expect("text");
-            assert!(["/healthz", "/readyz", "/livez", "/metrics"].iter().all(|path| paths.split(',').any(|p| p == *path)));
+            assert!(
+                ["/healthz", "/readyz", "/livez", "/metrics"]
+                    .iter()
+                    .all(|path| paths.split(',').any(|p| p == *path))
+            );
             assert!(!arguments.keys().any(|flag| flag.starts_with("leader-elect")), "kubernetes' own");
         }
     }

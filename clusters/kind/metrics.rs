@@ -61,10 +61,11 @@ impl Meters {
         let mut endpoints = BTreeMap::new();
         for plane in planes {
             let mut add = |component, client, base: &str| {
-                let url = Url::parse(&format!("{base}/metrics")).map_err(|error| ClusterError::Kubernetes {
-                    doing: format!("read the metrics of {base}"),
-                    source: Box::new(error),
-                })?;
+                let url =
+                    Url::parse(&format!("{base}/metrics")).map_err(|error| ClusterError::Kubernetes {
+                        doing: format!("read the metrics of {base}"),
+                        source: Box::new(error),
+                    })?;
                 endpoints.insert((component, plane.name.clone()), Endpoint { client, url });
                 Ok::<_, ClusterError>(())
             };
@@ -74,14 +75,16 @@ impl Meters {
             }
             let server = base(API_PORT);
             add(StaticPod::KubeApiserver, known(&server, tls)?, &server)?;
-            for (component, port) in
-                [(StaticPod::KubeControllerManager, CONTROLLER_MANAGER), (StaticPod::KubeScheduler, SCHEDULER)]
-            {
+            for (component, port) in [
+                (StaticPod::KubeControllerManager, CONTROLLER_MANAGER),
+                (StaticPod::KubeScheduler, SCHEDULER),
+            ] {
                 add(component, anybody(&base(port))?, &base(port))?;
             }
         }
         let mut meters = Meters { endpoints, open: false };
-        let closed = |component| matches!(component, StaticPod::KubeControllerManager | StaticPod::KubeScheduler);
+        let closed =
+            |component| matches!(component, StaticPod::KubeControllerManager | StaticPod::KubeScheduler);
         let asked = meters.endpoints.iter().filter(|((component, _), _)| closed(*component));
         let told = join_all(asked.map(|((component, _), endpoint)| read(endpoint, *component, TRIAL))).await;
         meters.open = told.iter().all(Result::is_ok);
@@ -130,7 +133,10 @@ async fn read(endpoint: &Endpoint, component: StaticPod, timeout: Duration) -> R
     };
     let values = tokio::time::timeout(timeout, exchange).await.map_err(|_| failure::timed_out(timeout))??;
     if values.is_empty() {
-        return Err(Failure::new(FailureClass::Malformed, "none of the series that are read is in the answer"));
+        return Err(Failure::new(
+            FailureClass::Malformed,
+            "none of the series that are read is in the answer",
+        ));
     }
     Ok(Observed::Metrics { values })
 }
@@ -144,7 +150,8 @@ impl KindCluster {
     ) -> Result<Observed, Failure> {
         let lacks = || observer(format!("{node} has no {}", component.process()));
         let endpoint = self.meters.endpoints.get(&(component, node.to_owned())).ok_or_else(lacks)?;
-        if !self.meters.open && matches!(component, StaticPod::KubeControllerManager | StaticPod::KubeScheduler)
+        if !self.meters.open
+            && matches!(component, StaticPod::KubeControllerManager | StaticPod::KubeScheduler)
         {
             let process = component.process();
             return Err(observer(format!(

@@ -70,7 +70,9 @@ impl SimCluster {
         let half = self.half_latency(stream, attempt.number, timing::ms(10));
         sleep(half).await;
         let told = self
-            .until(|world| Some(reachable(world, component, node)?.map(|()| self.meters.read(world, component, node))))
+            .until(|world| {
+                Some(reachable(world, component, node)?.map(|()| self.meters.read(world, component, node)))
+            })
             .await;
         sleep(half).await;
         told.map(|values| Observed::Metrics { values })
@@ -109,14 +111,17 @@ impl Meters {
         for metric in of(component) {
             let name = metric.name;
             match series(world, node, component, name) {
-                Now::Level(value) | Now::Events(value) => drop(values.insert(name.to_owned(), millionths(value))),
+                Now::Level(value) | Now::Events(value) => {
+                    drop(values.insert(name.to_owned(), millionths(value)))
+                }
                 Now::PerSecond(rate) => {
                     let counter = meter.counters.entry(name).or_default();
                     *counter += rate * passed;
                     values.insert(name.to_owned(), millionths(counter.floor()));
                 }
                 Now::Times(rate, typical) if metric.kind == Kind::Histogram => {
-                    let (count, sum, buckets) = meter.histograms.entry(name).or_insert_with(|| (0.0, 0.0, bounds()));
+                    let (count, sum, buckets) =
+                        meter.histograms.entry(name).or_insert_with(|| (0.0, 0.0, bounds()));
                     observe(rate * passed, typical.as_secs_f64(), count, sum, buckets);
                     condense(name, *count, *sum, buckets.clone(), &mut values);
                 }

@@ -65,7 +65,8 @@ impl PartResult {
 /// began after the injection is over, and for the window of stability at least. `after` begins a window of stability
 /// behind the last undo, not before `during` is over, and ends with observation.
 pub(crate) fn parts(timeline: &Timeline) -> Vec<PartSpan> {
-    let mut parts = vec![PartSpan { part: Part::Before, from: timeline.started(), to: timeline.baseline_end() }];
+    let mut parts =
+        vec![PartSpan { part: Part::Before, from: timeline.started(), to: timeline.baseline_end() }];
     let ended = timeline.ended();
     if let Some((from, to)) = during(timeline) {
         parts.push(PartSpan { part: Part::During, from, to });

@@ -40,7 +40,9 @@ pub(crate) fn slowdown(timeline: &Timeline, settings: &Slowdown) -> Came {
             let Some(most) = most else { continue };
             let (came, ratio) = one(series, percent, most, &before, &part);
             let graver = |(known, last): &(Came, f64)| {
-                (came.verdict, ratio).partial_cmp(&(known.verdict, *last)).is_some_and(std::cmp::Ordering::is_gt)
+                (came.verdict, ratio)
+                    .partial_cmp(&(known.verdict, *last))
+                    .is_some_and(std::cmp::Ordering::is_gt)
             };
             if worst.as_ref().is_none_or(graver) {
                 worst = Some((came, ratio));
@@ -78,7 +80,8 @@ fn one(series: &Series, percent: u8, most: Factor, before: &PartResult, part: &P
         detail += &format!("; {} of {} attempts failed", part.failed, part.failed + part.answered);
     }
     if verdict == Verdict::Inconclusive {
-        let few = [(before, base), (part, found)].into_iter().find(|(_, p)| p.low.is_none() || p.high.is_none());
+        let few =
+            [(before, base), (part, found)].into_iter().find(|(_, p)| p.low.is_none() || p.high.is_none());
         detail += &match few {
             Some((of, percentile)) => {
                 let needs = percentile.needs;

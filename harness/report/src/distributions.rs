@@ -73,9 +73,8 @@ fn growth(stream: &StreamResult) -> Option<f64> {
 pub(crate) fn decisive(experiment: &ExperimentResult) -> Vec<&StreamResult> {
     let streams = experiment.decisive.iter();
     let streams = streams.filter_map(|name| experiment.streams.iter().find(|stream| stream.name == *name));
-    let seen = |stream: &&StreamResult| {
-        stream.parts.iter().filter(|part| !part.percentiles.is_empty()).count() > 1
-    };
+    let seen =
+        |stream: &&StreamResult| stream.parts.iter().filter(|part| !part.percentiles.is_empty()).count() > 1;
     let mut found: Vec<&StreamResult> = streams.filter(seen).collect();
     let rank = |stream: &StreamResult| growth(stream).unwrap_or(0.0);
     found.sort_by(|a, b| rank(b).total_cmp(&rank(a)));

@@ -38,7 +38,10 @@ pub(crate) fn compared(run: &RunResult) -> String {
 
 /// The experiments that are told in full: of those that were repeated the first, and whatever did not pass.
 fn told(run: &RunResult) -> Vec<&ExperimentResult> {
-    Group::all(run).iter().flat_map(|group| group.told().map(|(_, trial)| trial).collect::<Vec<_>>()).collect()
+    Group::all(run)
+        .iter()
+        .flat_map(|group| group.told().map(|(_, trial)| trial).collect::<Vec<_>>())
+        .collect()
 }
 
 /// How long answers took in each part, of the streams that decide, folded.

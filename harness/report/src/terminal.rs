@@ -117,7 +117,11 @@ fn compared(run: &RunResult) -> String {
     let mut out = String::new();
     for one in &tradeoffs(run) {
         let mark = if one.simulated { " (simulated)" } else { "" };
-        out += &format!("{}{mark}: {} against the load of renewals\n", clean(one.experiment), clean(one.milestone));
+        out += &format!(
+            "{}{mark}: {} against the load of renewals\n",
+            clean(one.experiment),
+            clean(one.milestone)
+        );
         for point in &one.points {
             let p50 = repetition::of_percent(&point.recovery, 50);
             let (flags, rate) = (tradeoff::flags(point), tradeoff::rate(point.renewals));

@@ -69,7 +69,8 @@ fn of<'a>(experiment: &'a str, variants: &[(&'a str, Vec<&'a ExperimentResult>)]
     if flags.len() < 2 {
         return None;
     }
-    let all: Vec<&ExperimentResult> = variants.iter().flat_map(|(_, trials)| trials.iter().copied()).collect();
+    let all: Vec<&ExperimentResult> =
+        variants.iter().flat_map(|(_, trials)| trials.iter().copied()).collect();
     let milestone = telling(&all)?;
     let points = variants.iter().map(|(variant, trials)| {
         let intervals: Vec<(u32, &Interval)> = trials

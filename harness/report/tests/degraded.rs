@@ -1,9 +1,9 @@
 //! Slow rather than broken: distributions, metrics, and what a setting buys, in every form.
 
-#[expect(dead_code, reason = "these tests make experiments of their own")]
-mod fixtures;
 #[path = "fixtures/degraded.rs"]
 mod cases;
+#[expect(dead_code, reason = "these tests make experiments of their own")]
+mod fixtures;
 
 use quick_junit::Report;
 use recoup_model::verdict::RunResult;

@@ -50,7 +50,8 @@ pub fn page(exit_rs: &str) -> Result<String> {
 fn metrics() -> Vec<Row> {
     let row = |metric: &Metric| {
         let sources = metric.sources.iter().map(|alternative| {
-            let names: Vec<String> = alternative.iter().map(|source| format!("`{}`", source.family)).collect();
+            let names: Vec<String> =
+                alternative.iter().map(|source| format!("`{}`", source.family)).collect();
             names.join(" and ")
         });
         let kind = match metric.kind {

@@ -113,7 +113,8 @@ impl Reader {
         for Wanted { metric, sums } in &mut self.wanted {
             for (sources, sum) in metric.sources.iter().zip(sums) {
                 for source in *sources {
-                    if let Some(part) = name.strip_prefix(source.family).and_then(|s| Part::of(s, metric.kind))
+                    if let Some(part) =
+                        name.strip_prefix(source.family).and_then(|s| Part::of(s, metric.kind))
                     {
                         take(source, part, rest, sum);
                     }
@@ -321,7 +322,8 @@ process_start_time_seconds 1.7e+09
 
     #[test]
     fn text_that_is_no_exposition_gives_nothing() {
-        for text in ["", "\n\n", "Client sent an HTTP request to an HTTPS server.\n", "{\"kind\":\"Status\"}"] {
+        for text in ["", "\n\n", "Client sent an HTTP request to an HTTPS server.\n", "{\"kind\":\"Status\"}"]
+        {
             assert!(read(StaticPod::Etcd, text).is_empty(), "{text}");
         }
         let odd = "etcd_server_proposals_pending\netcd_server_proposals_pending{a=\"b\n\

@@ -36,7 +36,8 @@ impl Histogram {
     }
 
     fn with(&self, other: &Histogram, sign: f64) -> Histogram {
-        let mut bounds: Vec<f64> = self.buckets.iter().chain(&other.buckets).map(|(bound, _)| *bound).collect();
+        let mut bounds: Vec<f64> =
+            self.buckets.iter().chain(&other.buckets).map(|(bound, _)| *bound).collect();
         bounds.sort_by(f64::total_cmp);
         bounds.dedup();
         Histogram {

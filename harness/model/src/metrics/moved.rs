@@ -263,9 +263,7 @@ impl<'a> Look<'a> {
 
         let means = all.map(|found| found.and_then(Histogram::mean));
         let most = steps.iter().filter_map(Histogram::mean).fold(0.0, f64::max);
-        let grew = |values: [Option<f64>; 3]| {
-            matches!(values, [Some(before), Some(during), _] if during - before >= metric.floor)
-        };
+        let grew = |values: [Option<f64>; 3]| matches!(values, [Some(before), Some(during), _] if during - before >= metric.floor);
         let beyond = grew(means) && means[1].is_some_and(|mean| mean > most);
         let mean = One { statistic: Statistic::Mean, values: means, beyond };
 

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use super::{
-    Assertion, ExperimentSpec, LimitFault, LoadStep, Milestone, Part, Pattern, ProbeSpecs, RateSpec, Step, Target,
-    Variant, When, Within, load::merged,
+    Assertion, ExperimentSpec, LimitFault, LoadStep, Milestone, Part, Pattern, ProbeSpecs, RateSpec, Step,
+    Target, Variant, When, Within, load::merged,
 };
 use crate::{
     action::Signal,
@@ -302,7 +302,10 @@ fn assertion(one: &Assertion, spec: &ExperimentSpec, variant: &Variant, at: &str
                 found.add(&at, "asks for nothing: give at least one of p50, p90 and p99, as in `p90: 3x`");
             }
             if settings.during == Part::Before {
-                found.add(format!("{at}.during"), "the baseline is what is compared with: use during or after");
+                found.add(
+                    format!("{at}.during"),
+                    "the baseline is what is compared with: use during or after",
+                );
             }
             for (key, factor) in ["p50", "p90", "p99"].into_iter().zip(given) {
                 if factor.is_some_and(|factor| factor.0 < 100) {

@@ -1,7 +1,12 @@
 //! What an experiment needs of a cluster, so that a profile can be found lacking before anything is made.
 
 use super::{Assertion, Milestone, Step, Target, When};
-use crate::{action::{Capability, StaticPod}, degrade::Limit, plan::Plan, topology::NodeRole};
+use crate::{
+    action::{Capability, StaticPod},
+    degrade::Limit,
+    plan::Plan,
+    topology::NodeRole,
+};
 
 /// What a plan needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -32,7 +32,8 @@ fn told(name: &str, count: f64, started: f64) -> Result<Observed, FailureClass> 
 /// A hundred syncs of the log a second, which take so long.
 fn syncs(t: f64, before: f64, during: f64) -> Result<Observed, FailureClass> {
     let bounds: Vec<f64> = (0..14).map(|n| 0.001 * 2_f64.powi(n)).collect();
-    let (normal, slow) = ((t.min(FAULT) + (t - UNDO).max(0.0)) * 100.0, (t.min(UNDO) - FAULT).max(0.0) * 100.0);
+    let (normal, slow) =
+        ((t.min(FAULT) + (t - UNDO).max(0.0)) * 100.0, (t.min(UNDO) - FAULT).max(0.0) * 100.0);
     let below = |bound: f64| {
         let share = |time: f64| if bound >= time { 1.0 } else { 0.0 };
         normal * share(before) + slow * share(during)
@@ -97,7 +98,8 @@ fn a_slow_disk_shows_in_mean_and_percentile() {
     let syncs = |during: f64| story(slow).told("metrics/etcd/cp2", move |_, _, t| syncs(t, 0.0015, during));
     let result = syncs(0.04).judged();
     assert_eq!(first(&result).verdict, Verdict::Pass, "{}", first(&result).detail);
-    let moved: Vec<Statistic> = result.metrics.iter().filter(|one| one.moved).map(|one| one.statistic).collect();
+    let moved: Vec<Statistic> =
+        result.metrics.iter().filter(|one| one.moved).map(|one| one.statistic).collect();
     assert!(moved.contains(&Statistic::Mean) && moved.contains(&Statistic::P99), "{moved:?}");
     let mean = result.metrics.iter().find(|one| one.statistic == Statistic::Mean).expect("it is there");
     assert!(mean.before.is_some_and(|mean| (mean - 0.0015).abs() < 1e-6), "{mean:?}");

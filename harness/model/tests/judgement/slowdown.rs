@@ -99,11 +99,15 @@ fn every_stream_is_told_in_parts() {
 #[test]
 fn a_kill_lasts_until_all_has_come_back() {
     let lines = "  milestones:\n    - {name: back, when: {stable: api/write/lb/reused}, within: 30s}";
-    let story = Story { ends: 40.0, ..Story::new("signal: {process: etcd, signal: KILL, on: raftLeader}", lines, "cp1") }
-        .down("api/write/lb", 10.2, 14.0);
+    let story = Story {
+        ends: 40.0,
+        ..Story::new("signal: {process: etcd, signal: KILL, on: raftLeader}", lines, "cp1")
+    }
+    .down("api/write/lb", 10.2, 14.0);
     let result = story.judged();
     let during = result.parts.iter().find(|span| span.part == Part::During).expect("it was there");
     assert!((during.to.seconds() - 14.0).abs() < 0.2, "{during:?}");
-    let writes = result.streams.iter().find(|stream| stream.name == "api/write/lb/reused").expect("it is there");
+    let writes =
+        result.streams.iter().find(|stream| stream.name == "api/write/lb/reused").expect("it is there");
     assert!(writes.parts[1].failed > 30 && writes.parts[2].failed == 0, "{:?}", writes.parts);
 }

@@ -78,7 +78,8 @@ fn plot(of: &Tradeoff<'_>) -> Markup {
     }
     let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0.01, f64::max) * 1.12;
     let rates = &mut of.points.iter().filter_map(|point| Some(point.renewals?.2));
-    let times = &mut of.points.iter().filter_map(median).map(|(middle, _, high)| high.unwrap_or(middle).max(middle));
+    let times =
+        &mut of.points.iter().filter_map(median).map(|(middle, _, high)| high.unwrap_or(middle).max(middle));
     let plot = Plot { rate: most(rates), seconds: most(times) };
     let label = format!("{} against Lease writes a second: the table below has the figures", of.milestone);
     html! {
@@ -101,7 +102,12 @@ fn plot(of: &Tradeoff<'_>) -> Markup {
 fn dot(plot: &Plot, point: &Point<'_>, rate: f64) -> Markup {
     let Some((middle, low, high)) = median(point) else { return html! {} };
     let (x, y) = (plot.x(rate), plot.y(middle));
-    let title = format!("{}: {} at {}", point.variant, of_percent(&point.recovery, 50), crate::tradeoff::rate(point.renewals));
+    let title = format!(
+        "{}: {} at {}",
+        point.variant,
+        of_percent(&point.recovery, 50),
+        crate::tradeoff::rate(point.renewals)
+    );
     let cap = |at: Option<f64>| {
         html! { @if let Some(at) = at { (line("whisker", (x - 4.0, plot.y(at)), (x + 4.0, plot.y(at)))) } }
     };
