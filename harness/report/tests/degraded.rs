@@ -93,9 +93,3 @@ fn results_read_back_as_they_were() {
         assert_eq!(read, run);
     }
 }
-
-#[test]
-fn zz_dump() {
-    std::fs::write("/tmp/c-slow.html", html(&slow())).unwrap();
-    std::fs::write("/tmp/c-tuned.html", html(&tuned())).unwrap();
-}

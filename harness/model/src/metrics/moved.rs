@@ -110,11 +110,12 @@ pub(super) fn of_instance(series: &Series, parts: &[PartSpan]) -> Vec<(f64, Metr
     let mut found = Vec::new();
     for metric in of(component) {
         for one in look.one(metric) {
-            let [before, during, after] = one.values;
+            let [before, during, after] = one.values.map(|value| value.map(|value| rounded(value, 1e6)));
             if before.is_none() && during.is_none() && after.is_none() {
                 continue;
             }
-            let ratio = before.zip(during).filter(|(before, _)| *before > 0.0).map(|(b, d)| d / b);
+            let ratio =
+                before.zip(during).filter(|(before, _)| *before > 0.0).map(|(b, d)| rounded(d / b, 1e3));
             let known = before.is_some() && during.is_some();
             let moved = known && one.beyond && ratio.is_none_or(|ratio| ratio >= MOVED);
             let strength = (during.unwrap_or(0.0) + metric.floor) / (before.unwrap_or(0.0) + metric.floor);
@@ -137,6 +138,11 @@ pub(super) fn of_instance(series: &Series, parts: &[PartSpan]) -> Vec<(f64, Metr
         }
     }
     found
+}
+
+/// To a millionth, or a thousandth: digits beyond say nothing, and would not all survive the way through JSON.
+fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
 }
 
 struct One {
