@@ -86,7 +86,8 @@ impl<'a> Call<'a> {
     }
 }
 
-fn client(tls: &ClientConfig, alpn: &[u8]) -> ClientBuilder {
+/// A client that asks once and at once: without retries, redirects and proxies.
+pub(super) fn client(tls: &ClientConfig, alpn: &[u8]) -> ClientBuilder {
     let mut tls = tls.clone();
     tls.alpn_protocols = vec![alpn.to_vec()];
     Client::builder()
@@ -98,7 +99,7 @@ fn client(tls: &ClientConfig, alpn: &[u8]) -> ClientBuilder {
         .tcp_nodelay(true)
 }
 
-fn built(base: &str, client: reqwest::Result<Client>) -> Result<Client, ClusterError> {
+pub(super) fn built(base: &str, client: reqwest::Result<Client>) -> Result<Client, ClusterError> {
     client.map_err(|error| ClusterError::Kubernetes {
         doing: format!("make a client for {base}"),
         source: Box::new(error),

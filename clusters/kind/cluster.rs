@@ -28,6 +28,7 @@ use super::{
     failure::{self, while_doing},
     image_tar::Image,
     manifests::core,
+    metrics::Meters,
     objects,
     vantage::Vantage,
     watch, writes,
@@ -37,7 +38,7 @@ use crate::{Acted, Attempt, Cluster, ClusterError, Fixture, Nodes, ReadBack, Tel
 /// What is asked outside the measured path may take this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Where kubeadm lets API servers listen.
-const API_PORT: u16 = 6443;
+pub(super) const API_PORT: u16 = 6443;
 /// The label of a node's zone.
 const ZONE: &str = "topology.kubernetes.io/zone";
 
@@ -59,6 +60,7 @@ pub struct KindCluster {
     configuration: Configuration,
     pub(super) api: Arc<Api>,
     pub(super) members: Vec<Member>,
+    pub(super) meters: Meters,
     pub(super) vantage: Vantage,
     pub(super) image: Image,
     /// The image is in all nodes.
@@ -102,6 +104,10 @@ impl KindCluster {
         if audit::offered(&docker, &containers).await {
             capabilities.push(Capability::AuditLog);
         }
+        let meters = Meters::new(&control_planes, &members, &credentials.tls).await?;
+        if meters.open {
+            capabilities.push(Capability::Metrics);
+        }
         let mut fingerprint = identify(&lb, &containers).await?;
         let configuration = configuration::read(&docker, &lb, &containers, &fingerprint.kubernetes).await;
         let engine = docker.engine().await?;
@@ -124,6 +130,7 @@ impl KindCluster {
             configuration,
             api: Arc::new(Api::new(lb, servers)),
             members,
+            meters,
             vantage: Vantage::new()?,
             image: Image::workload()?,
             loaded: OnceCell::new(),

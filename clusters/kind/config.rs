@@ -38,16 +38,34 @@ pub fn render(profile: &Profile) -> String {
 /// extraArgs is a map; kind from 0.32 on, which writes v1beta4 for Kubernetes 1.36 and newer,
 /// turns the map of an unversioned patch into v1beta4's list. A versioned one would fit only some of them.
 fn patch(election: Option<&LeaderElection>) -> Value {
-    let mut patch = json!({"kind": "ClusterConfiguration", "apiServer": audit::api_server()});
-    let Some(election) = election else { return patch };
-    let arguments = json!({
-        "leader-elect-lease-duration": election.lease_duration.to_string(),
-        "leader-elect-renew-deadline": election.renew_deadline.to_string(),
-        "leader-elect-retry-period": election.retry_period.to_string(),
-    });
-    patch["controllerManager"] = json!({"extraArgs": arguments});
-    patch["scheduler"] = json!({"extraArgs": arguments});
-    patch
+    let mut arguments = metered();
+    if let Some(election) = election {
+        for (flag, span) in [
+            ("leader-elect-lease-duration", election.lease_duration),
+            ("leader-elect-renew-deadline", election.renew_deadline),
+            ("leader-elect-retry-period", election.retry_period),
+        ] {
+            arguments.insert(flag.to_owned(), json!(span.to_string()));
+        }
+    }
+    json!({
+        "kind": "ClusterConfiguration",
+        "apiServer": audit::api_server(),
+        "controllerManager": {"extraArgs": arguments},
+        "scheduler": {"extraArgs": arguments},
+    })
+}
+
+/// Controller-managers and schedulers listen on their node's address too, and tell their metrics to whoever asks: a
+/// reading then needs neither the API server, which would have to check who asks, nor a secret. kubeadm leaves the
+/// probes' address to the kubelet where the bind address stands for all.
+fn metered() -> Map<String, Value> {
+    let flags = [
+        ("bind-address", "0.0.0.0"),
+        // The default of the flag, and the metrics.
+        ("authorization-always-allow-paths", "/healthz,/readyz,/livez,/metrics"),
+    ];
+    flags.into_iter().map(|(flag, value)| (flag.to_owned(), json!(value))).collect()
 }
 
 #[cfg(test)]
@@ -75,8 +93,6 @@ mod tests {
         assert_eq!(config["nodes"][0]["role"], "control-plane");
         assert_eq!(config["nodes"][0]["labels"]["topology.kubernetes.io/zone"], "zone-a");
         assert_eq!(config["nodes"][1]["labels"], json!({PROFILE_LABEL: "test"}));
-        let patch = patched(None);
-        assert_eq!((patch.get("scheduler"), patch.get("controllerManager")), (None, None), "kubernetes' own");
     }
 
     fn patched(election: Option<LeaderElection>) -> Value {
@@ -98,6 +114,23 @@ mod tests {
     }
 
     #[test]
+    fn both_components_tell_their_metrics_outside_of_their_node_and_keep_their_own_election() {
+        let patch = patched(None);
+        for component in ["controllerManager", "scheduler"] {
+            let arguments = patch[component]["extraArgs"].as_object().expect("a map");
+            assert!(arguments.values().all(Value::is_string), "kubeadm takes text alone: {arguments:?}");
+            assert_eq!(arguments["bind-address"], "0.0.0.0");
+            let paths = arguments["authorization-always-allow-paths"].as_str().expect("text");
+            assert!(
+                ["/healthz", "/readyz", "/livez", "/metrics"]
+                    .iter()
+                    .all(|path| paths.split(',').any(|p| p == *path))
+            );
+            assert!(!arguments.keys().any(|flag| flag.starts_with("leader-elect")), "kubernetes' own");
+        }
+    }
+
+    #[test]
     fn leader_election_reaches_both_components_in_units_that_go_reads() {
         let election = LeaderElection {
             lease_duration: Span::seconds(5),
@@ -107,14 +140,10 @@ mod tests {
         let patch = patched(Some(election));
         assert_eq!(patch.get("apiVersion"), None, "versioned patches fit only some of kind's releases");
         for component in ["controllerManager", "scheduler"] {
-            assert_eq!(
-                patch[component]["extraArgs"],
-                json!({
-                    "leader-elect-lease-duration": "5s",
-                    "leader-elect-renew-deadline": "3500ms",
-                    "leader-elect-retry-period": "1m",
-                })
-            );
+            let arguments = &patch[component]["extraArgs"];
+            let elected = ["lease-duration", "renew-deadline", "retry-period"]
+                .map(|flag| arguments[format!("leader-elect-{flag}")].as_str());
+            assert_eq!(elected, [Some("5s"), Some("3500ms"), Some("1m")]);
         }
     }
 }

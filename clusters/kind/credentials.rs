@@ -50,7 +50,11 @@ pub(super) fn install_ring() {
 
 /// TLS settings from PEM texts. Sessions are never resumed: client-go does not either, and a new connection
 /// shall cost what it costs a client.
-fn client_tls(authority: &[u8], certificate: &[u8], key: &[u8]) -> Result<ClientConfig, ClusterError> {
+pub(super) fn client_tls(
+    authority: &[u8],
+    certificate: &[u8],
+    key: &[u8],
+) -> Result<ClientConfig, ClusterError> {
     let wrong = |error: &dyn std::fmt::Display| unusable(&error.to_string());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority) {

@@ -12,7 +12,9 @@ use etcd_client::{
 };
 use recoup_model::observation::{Failure, FailureClass, Observation, Observed};
 
-use super::{Docker, failure};
+use rustls::ClientConfig;
+
+use super::{Docker, credentials::client_tls, failure};
 use crate::{ClusterError, ReadBack};
 
 /// Where kubeadm lets members listen for clients.
@@ -36,7 +38,10 @@ struct Link {
 pub(super) struct Member {
     /// Its node.
     pub node: String,
-    url: String,
+    /// Where it listens for clients.
+    pub url: String,
+    /// The health check's identity, for what is not asked by gRPC.
+    pub tls: ClientConfig,
     options: ConnectOptions,
     link: Mutex<Link>,
 }
@@ -75,6 +80,7 @@ impl Member {
             file("healthcheck-client.crt"),
             file("healthcheck-client.key")
         )?;
+        let plain = client_tls(&authority, &certificate, &key)?;
         let tls = TlsOptions::new()
             .ca_certificate(Certificate::from_pem(authority))
             .identity(Identity::from_pem(certificate, key))
@@ -85,7 +91,7 @@ impl Member {
             doing: format!("make a client for the etcd member on {node}"),
             source: Box::new(failure),
         })?);
-        Ok(Member { node: node.to_owned(), url, options, link })
+        Ok(Member { node: node.to_owned(), url, tls: plain, options, link })
     }
 
     fn link(&self) -> (KvClient, MaintenanceClient) {
@@ -182,14 +188,21 @@ async fn connect(url: &str, options: &ConnectOptions) -> Result<Link, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, thread};
+    use std::{net::TcpListener, sync::Arc, thread};
+
+    use rustls::{RootCertStore, crypto::ring};
 
     use super::*;
 
     async fn member(address: SocketAddr) -> Member {
         let (url, options) = (format!("http://{address}"), ConnectOptions::new());
         let link = Mutex::new(connect(&url, &options).await.unwrap());
-        Member { node: "cp".into(), url, options, link }
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        Member { node: "cp".into(), url, tls, options, link }
     }
 
     #[tokio::test]

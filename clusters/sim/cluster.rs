@@ -20,6 +20,7 @@ use recoup_model::{
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::metrics::Meters;
 use super::model::{Truth, World, dice::Dice, kubelet::Ready, lease::ELECTED, timing};
 use crate::{Acted, Attempt, Cluster, ClusterError, Fixture, Profile, ReadBack, Tell, Wanted};
 
@@ -44,6 +45,8 @@ pub struct SimCluster {
     once: Arc<AtomicU64>,
     /// The pod that each node's direct probe asks, since the last fixture.
     pub(super) routes: Arc<Mutex<Vec<Option<String>>>>,
+    /// What the components have told of themselves.
+    pub(super) meters: Arc<Meters>,
 }
 
 const CAPABILITIES: &[Capability] = &[
@@ -57,6 +60,7 @@ const CAPABILITIES: &[Capability] = &[
     Capability::SlowNetwork,
     Capability::CpuLimit,
     Capability::IoLimit,
+    Capability::Metrics,
 ];
 
 impl SimCluster {
@@ -93,6 +97,7 @@ impl SimCluster {
             seed,
             once: Arc::default(),
             routes,
+            meters: Arc::default(),
         }
     }
 
@@ -107,6 +112,7 @@ impl SimCluster {
             seed: self.seed,
             once: Arc::clone(&self.once),
             routes: Arc::clone(&self.routes),
+            meters: Arc::clone(&self.meters),
         }
     }
 

@@ -215,6 +215,12 @@ impl Between for HarnessControl {
         {
             return Err(Failure::new(FailureClass::Observer, "the prober was throttled"));
         }
+        if let (HarnessDefect::SilentMetrics(silent), Observation::Metrics { component, .. }) =
+            (&self.defect, observation)
+            && silent == component
+        {
+            return Err(Failure::new(FailureClass::Refused, "connection refused"));
+        }
         let told = cluster.observe(observation, attempt).await;
         match observation {
             Observation::ApiWrite { .. } => self.note("api", observation, &told),

@@ -3,6 +3,7 @@
 mod api;
 mod etcd;
 mod leases;
+mod metrics;
 mod nodes;
 mod oracles;
 mod processes;

@@ -483,6 +483,6 @@ pub enum Capability {
     CpuLimit,
     /// A component's reads and writes can be limited by its control group.
     IoLimit,
-    /// The components' metrics can be read.
+    /// Controller-managers and schedulers let their metrics be read from outside of their nodes.
     Metrics,
 }

@@ -15,8 +15,8 @@ use crate::{
     verdict::ExperimentResult,
 };
 
-/// The version of this record's shape; a reader refuses any other.
-pub const FORMAT: u32 = 2;
+/// The version of this record's shape; a reader knows this one and all before it.
+pub const FORMAT: u32 = 3;
 
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -4,11 +4,12 @@ use crate::{
     assertion,
     event::Record,
     evidence::{self, Evidence},
-    lanes, milestone,
+    lanes, metrics, milestone,
     milestone::Found,
     observation::Observation,
     oracle::{oracles, writes},
     outage::outages,
+    parts::{self, PartSpan},
     plan::Plan,
     precondition,
     spec::{Assertion, Pattern, Step, When},
@@ -95,7 +96,9 @@ impl Live {
         if returned.into_iter().any(|a| assertion::check(timeline, a).verdict != Verdict::Pass) {
             return false;
         }
-        timeline.series.iter().all(|series| self.quiet(series, now))
+        // What an operator would have seen is in the reading after: it is waited for, but not for long.
+        metrics::read_since(timeline, latest, now)
+            && timeline.series.iter().all(|series| self.quiet(series, now))
     }
 
     /// The stream's last outage ended a window ago. A pod that was replaced never answers again.
@@ -161,6 +164,7 @@ impl Live {
             let broken = oracles.iter().filter(|checked| checked.verdict == Verdict::Fail);
             reasons.extend(broken.map(|checked| format!("besides, {}: {}", checked.name, checked.detail)));
         }
+        let parts = parts::parts(timeline);
         ExperimentResult {
             id: plan.id.clone(),
             trial: plan.trial,
@@ -174,9 +178,13 @@ impl Live {
             intervals,
             assertions,
             oracles,
-            streams: timeline.series.iter().map(|series| stream_result(timeline, series)).collect(),
+            streams: timeline.series.iter().map(|series| stream_result(timeline, series, &parts)).collect(),
             states: lanes::lanes(timeline),
-            notes: timeline.notes.clone(),
+            metrics: metrics::all(timeline, &parts),
+            parts,
+            decisive: decisive(timeline).into_iter().map(|series| series.stream.name.clone()).collect(),
+            flags: plan.flags.clone(),
+            notes: timeline.notes.iter().cloned().chain(metrics::silent(timeline)).collect(),
         }
     }
 }
@@ -206,7 +214,7 @@ fn bands(timeline: &Timeline, evidence: &[Evidence]) -> Vec<Band> {
     bands
 }
 
-fn stream_result(timeline: &Timeline, series: &Series) -> StreamResult {
+fn stream_result(timeline: &Timeline, series: &Series, parts: &[PartSpan]) -> StreamResult {
     let (from, to) = (timeline.started(), timeline.baseline_end());
     // A late attempt counts from when it should have been sent: a busy prober must not look like a quick cluster.
     let baseline = series.attempts.iter().filter(|a| a.sent >= from && a.done <= to && a.told().is_some());
@@ -227,6 +235,7 @@ fn stream_result(timeline: &Timeline, series: &Series) -> StreamResult {
         p50: quantile(50),
         p99: quantile(99),
         outages: outages(&series.attempts),
+        parts: parts::of_series(series, parts),
     }
 }
 
@@ -234,6 +243,8 @@ fn stream_result(timeline: &Timeline, series: &Series) -> StreamResult {
 pub(crate) fn decisive(timeline: &Timeline) -> Vec<&Series> {
     let patterns = decisive_patterns(timeline);
     let mut found: Vec<&Series> = patterns.iter().flat_map(|pattern| timeline.matching(pattern)).collect();
+    // Whether enough of a metric was read is for its assertion to say: one that moves elsewhere is enough.
+    found.retain(|series| !matches!(series.stream.observation, Observation::Metrics { .. }));
     found.sort_by(|a, b| a.stream.name.cmp(&b.stream.name));
     found.dedup_by(|a, b| a.stream.name == b.stream.name);
     found

@@ -18,6 +18,7 @@ pub mod milestone;
 pub mod observation;
 mod oracle;
 pub mod outage;
+pub mod parts;
 pub mod plan;
 mod precondition;
 pub mod predict;

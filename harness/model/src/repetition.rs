@@ -117,7 +117,7 @@ impl fmt::Display for Verdicts {
     }
 }
 
-/// A percentile over trials, with its 95 % confidence interval.
+/// A percentile of trials, or of attempts, with its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Percentile {
@@ -125,11 +125,11 @@ pub struct Percentile {
     pub percent: u8,
     /// The estimate.
     pub estimate: Length,
-    /// The interval's lower end; none where there are too few trials for one.
+    /// The interval's lower end; none where there are too few of them for one.
     pub low: Option<Length>,
     /// The interval's upper end; likewise.
     pub high: Option<Length>,
-    /// How many trials an interval with both ends takes.
+    /// How many of them an interval with both ends takes.
     pub needs: u32,
 }
 

@@ -4,6 +4,7 @@ use crate::{
     event::{Event, FORMAT, Phase, Record},
     judge::Live,
     repetition::repetitions,
+    spec::Flags,
     time::Offset,
     topology::Fingerprint,
     verdict::{ExperimentResult, Overhead, RunResult, Verdict},
@@ -140,6 +141,10 @@ fn bare(
         oracles: Vec::new(),
         streams: Vec::new(),
         states: Vec::new(),
+        parts: Vec::new(),
+        decisive: Vec::new(),
+        metrics: Vec::new(),
+        flags: Flags::new(),
         notes: Vec::new(),
     }
 }

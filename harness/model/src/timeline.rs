@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     action::{NodeAction, ProcessId, ProcessState},
     event::{Act, Event, Phase, Record, Sample, Stage, WatchNews},
-    observation::{Failure, FailureClass, Observed},
+    observation::{Failure, FailureClass, Observation, Observed},
     plan::{Plan, Stream},
     residue,
     spec::{Pattern, Step},
@@ -83,6 +83,8 @@ impl Series {
     pub fn push(&mut self, sample: &Sample) {
         let outcome = match &sample.failure {
             Some(Failure { class: FailureClass::Observer, .. }) => Outcome::Lost,
+            // A reading that did not come is missing. That the component is down is for its own probes to say.
+            Some(_) if matches!(self.stream.observation, Observation::Metrics { .. }) => Outcome::Lost,
             Some(failure) => Outcome::Bad(failure.class),
             None => {
                 let told = match (&sample.told, &self.last) {

@@ -6,9 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    metrics::MetricMove,
+    parts::{PartResult, PartSpan},
     predict::Prediction,
     repetition::Repetition,
-    spec::{Milestone, Since, Within},
+    spec::{Flags, Milestone, Since, Within},
     time::{Offset, Span},
 };
 
@@ -199,6 +201,9 @@ pub struct StreamResult {
     pub p99: Option<Span>,
     /// All outages, in order.
     pub outages: Vec<Outage>,
+    /// How long answers took before, during and after the fault, as far as there was such a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartResult>,
 }
 
 /// One thing that has a value at every moment, as in `holder of kube-scheduler`.
@@ -244,7 +249,7 @@ pub struct Band {
 }
 
 /// An experiment's result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExperimentResult {
     /// The experiment's id.
@@ -278,6 +283,18 @@ pub struct ExperimentResult {
     pub streams: Vec<StreamResult>,
     /// What the cluster said of itself over time: raft leader, lease holders, nodes' Ready conditions.
     pub states: Vec<StateLane>,
+    /// From when to when its parts lasted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartSpan>,
+    /// The streams that its conditions are read from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisive: Vec<String>,
+    /// What the components said of themselves: those metrics that moved first, the strongest before the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricMove>,
+    /// Flags of static pods that had other values than the cluster's own.
+    #[serde(default, skip_serializing_if = "Flags::is_empty")]
+    pub flags: Flags,
     /// What was found and mended before.
     pub notes: Vec<String>,
 }

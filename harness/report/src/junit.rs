@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use recoup_model::verdict::{ExperimentResult, Measure, RunResult, Verdict};
 
-use crate::{ReportError, figures, repetition};
+use crate::{ReportError, distributions, figures, metrics, repetition};
 
 /// `junit.xml`, for whatever shows test results.
 ///
@@ -151,7 +151,15 @@ fn cases(experiment: &ExperimentResult, trial: &str, simulated: bool) -> Vec<Tes
     if experiment.verdict != Verdict::Pass && worst < experiment.verdict {
         cases.push(case("experiment", experiment.verdict, &reasons));
     }
-    cases.into_iter().map(|c| c.write(trial, simulated)).collect()
+    let mut cases: Vec<TestCase> = cases.into_iter().map(|c| c.write(trial, simulated)).collect();
+    // What else was seen of the fault.
+    if let Some(first) = cases.first_mut() {
+        let told = [("slower", distributions::line(experiment)), ("metrics", metrics::line(experiment))];
+        for (name, line) in told.iter().filter_map(|(name, line)| Some((*name, line.as_deref()?))) {
+            first.add_property((name, line));
+        }
+    }
+    cases
 }
 
 /// Did every fault take effect, and what was seen of it?

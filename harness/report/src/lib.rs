@@ -4,15 +4,19 @@
 //! reaches a cluster. Only [`write_all`] touches the disk. What comes from a model says SIMULATED in each form.
 
 mod comparison;
+mod distributions;
 mod figures;
 mod files;
 mod html;
 mod json;
 mod junit;
+mod metrics;
 mod predicted;
 mod repetition;
+mod sections;
 mod summary;
 mod terminal;
+mod tradeoff;
 
 pub use comparison::{comparison_json, comparison_markdown, comparison_terminal};
 pub use files::{FILES, ReportError, write_all};

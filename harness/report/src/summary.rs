@@ -11,6 +11,7 @@ use crate::{
     figures::{self, Counts, SIMULATED},
     predicted,
     repetition::{self, Group},
+    sections,
 };
 
 /// A Markdown summary, fit for a job summary on GitHub: a table of the experiments, then what did not pass.
@@ -43,6 +44,9 @@ pub fn summary(run: &RunResult) -> String {
             out += &details(experiment, &repetition::mark(run, experiment));
         }
     }
+    out += &sections::compared(run);
+    out += &sections::times(run);
+    out += &sections::moves(run);
     out += &predictions(run);
     out += "\n<sub>";
     for cluster in &run.clusters {

@@ -6,9 +6,11 @@ use recoup_model::{
 };
 
 use crate::{
+    distributions,
     figures::{self, Counts, SIMULATED},
-    predicted,
+    metrics, predicted,
     repetition::{self, Group},
+    tradeoff::{self, tradeoffs},
 };
 
 /// Columns that a line fills before it is wrapped: fits a log viewer.
@@ -39,6 +41,7 @@ pub fn terminal(run: &RunResult) -> String {
         out += &wrapped(repetition::DRIFT, "");
         out.push('\n');
     }
+    out += &compared(run);
     for cluster in &run.clusters {
         out += &wrapped(&figures::cluster_line(cluster), "");
     }
@@ -65,6 +68,9 @@ fn block(experiment: &ExperimentResult, trial: &str) -> String {
     out += &wrapped(&figures::answer(experiment), "              ");
     if experiment.verdict == Verdict::Skipped {
         return out;
+    }
+    for line in [distributions::line(experiment), metrics::line(experiment)].into_iter().flatten() {
+        out += &wrapped(&line, "              ");
     }
     // The first reason of an inconclusive one is its answer already.
     let told = usize::from(experiment.verdict == Verdict::Inconclusive);
@@ -102,6 +108,26 @@ fn repeated(run: &RunResult, group: &Group, found: &Repetition) -> String {
     }
     for (_, trial) in group.told().filter(|(_, trial)| trial.verdict != Verdict::Pass) {
         out += &block(trial, &repetition::mark(run, trial));
+    }
+    out
+}
+
+/// What settings buy: a line per variant of an experiment that ran with different flags.
+fn compared(run: &RunResult) -> String {
+    let mut out = String::new();
+    for one in &tradeoffs(run) {
+        let mark = if one.simulated { " (simulated)" } else { "" };
+        out += &format!(
+            "{}{mark}: {} against the load of renewals\n",
+            clean(one.experiment),
+            clean(one.milestone)
+        );
+        for point in &one.points {
+            let p50 = repetition::of_percent(&point.recovery, 50);
+            let (flags, rate) = (tradeoff::flags(point), tradeoff::rate(point.renewals));
+            out += &wrapped(&format!("{} ({flags}): p50 {p50}; {rate}", point.variant), "              ");
+        }
+        out.push('\n');
     }
     out
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail};
-use recoup_model::spec::{
-    Assertion, ExperimentSpec, Milestone, ProbeSpecs, RateSpec, Step, Target, Variant, When,
+use recoup_model::{
+    metrics::{CATALOGUE, Kind, Metric},
+    spec::{Assertion, ExperimentSpec, Milestone, ProbeSpecs, RateSpec, Step, Target, Variant, When},
 };
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
@@ -38,8 +39,32 @@ pub fn page(exit_rs: &str) -> Result<String> {
     part("Milestones", "The fields of each of `milestones`.", key, fields::<Milestone>()?);
     part("Moments", "The values of a milestone's `when`.", key, words::<When>()?);
     part("Assertions", "Each of `assertions` is one of these.", key, words::<Assertion>()?);
+    let read = "What `metricMoves` may name, and what every report tells of where it moved. Etcd's names are those of \
+                3.4 to 3.6, Kubernetes' those of 1.20 to 1.36.";
+    part("Metrics", read, ["metric", "what it tells"], metrics());
     part("Exit codes", "Of every subcommand.", ["code", "meaning"], exit_codes(exit_rs)?);
     Ok(text)
+}
+
+/// Every metric that is read, with the series that it is made of.
+fn metrics() -> Vec<Row> {
+    let row = |metric: &Metric| {
+        let sources = metric.sources.iter().map(|alternative| {
+            let names: Vec<String> =
+                alternative.iter().map(|source| format!("`{}`", source.family)).collect();
+            names.join(" and ")
+        });
+        let kind = match metric.kind {
+            Kind::Gauge => "largest reading",
+            Kind::Events => "each one counts",
+            Kind::Rate => "per second",
+            Kind::Histogram => "mean and p99",
+        };
+        let (name, tells) = (metric.name, metric.tells);
+        let sources = sources.collect::<Vec<_>>().join(", else ");
+        (format!("`{}: {name}`", metric.component.process()), format!("{tells} ({kind}); {sources}"))
+    };
+    CATALOGUE.iter().map(row).collect()
 }
 
 /// The exit codes with their meanings, as `recoup --help` ends with them.
@@ -150,6 +175,7 @@ mod tests {
             "`noLostWrites`",
             "`newConnections`",
             "`for` (required)",
+            "`etcd: leaderChanges`",
         ] {
             assert!(page.contains(&format!("| {word} |")), "{word} is missing:\n{page}");
         }

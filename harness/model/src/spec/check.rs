@@ -3,12 +3,13 @@
 use std::fmt::Display;
 
 use super::{
-    Assertion, ExperimentSpec, Flags, LimitFault, LoadStep, Milestone, Pattern, ProbeSpecs, RateSpec, Step,
+    Assertion, ExperimentSpec, Flags, LimitFault, LoadStep, Milestone, Part, Pattern, ProbeSpecs, RateSpec, Step,
     Target, Variant, When, Within, load::merged,
 };
 use crate::{
     action::{Signal, plain_flag, plain_value},
     degrade::Limit,
+    metrics,
     plan::Stream,
     streams::{LEASES, of_nodes},
     topology::{Node, NodeRole},
@@ -46,7 +47,7 @@ pub(super) fn name(name: &str, path: &str, found: &mut Findings<'_>) {
 /// Rates are above zero, and the baseline holds enough samples.
 pub(super) fn probes(spec: &ExperimentSpec, found: &mut Findings<'_>) {
     let probes = &spec.probes;
-    let rates: [(&str, &RateSpec, Option<super::Rate>); 10] = [
+    let rates: [(&str, &RateSpec, Option<super::Rate>); 11] = [
         ("api", &probes.api, probes.api()),
         ("newConnections", &probes.new_connections, probes.new_connections()),
         ("etcd", &probes.etcd, probes.etcd()),
@@ -55,6 +56,7 @@ pub(super) fn probes(spec: &ExperimentSpec, found: &mut Findings<'_>) {
         ("nodeLeases", &probes.node_leases, probes.node_leases()),
         ("workload", &probes.workload, probes.workload()),
         ("health", &probes.health, probes.health()),
+        ("metrics", &probes.metrics, probes.metrics()),
         ("convergence", &probes.convergence, probes.convergence()),
         ("scheduling", &probes.scheduling, probes.scheduling()),
     ];
@@ -316,6 +318,35 @@ fn assertion(one: &Assertion, spec: &ExperimentSpec, variant: &Variant, at: &str
                     variant.name
                 );
                 found.add(&at, message);
+            }
+        }
+        Assertion::Slowdown(settings) => {
+            let given = [settings.p50, settings.p90, settings.p99];
+            if given.iter().all(Option::is_none) {
+                found.add(&at, "asks for nothing: give at least one of p50, p90 and p99, as in `p90: 3x`");
+            }
+            if settings.during == Part::Before {
+                found.add(
+                    format!("{at}.during"),
+                    "the baseline is what is compared with: use during or after",
+                );
+            }
+            for (key, factor) in ["p50", "p90", "p99"].into_iter().zip(given) {
+                if factor.is_some_and(|factor| factor.0 < 100) {
+                    let message = "is less than 1x: it would have to become quicker";
+                    found.add(format!("{at}.{key}"), message);
+                }
+            }
+        }
+        Assertion::MetricMoves(settings) => {
+            let names: Vec<&str> = metrics::of(settings.component).map(|metric| metric.name).collect();
+            let (process, metric) = (settings.component.process(), settings.metric.as_str());
+            if !names.contains(&metric) {
+                let message = format!("{process} has no metric {metric:?}; {}", choices(metric, &names));
+                found.add(format!("{at}.metric"), message);
+            }
+            if settings.at_least.0 <= 100 {
+                found.add(format!("{at}.atLeast"), "must be more than 1x: it shall have grown");
             }
         }
         Assertion::NoReplacementDuringFault(_) if !hold => {

@@ -210,6 +210,8 @@ pub enum HarnessDefect {
     MissedChange,
     /// Every watcher is told one change twice.
     RepeatedChange,
+    /// The instances of that component do not answer when they are asked for their metrics.
+    SilentMetrics(StaticPod),
     /// The instance that held the named Lease when the fault was injected writes once more after another has taken it.
     LateWrite(String),
 }

@@ -52,9 +52,11 @@ files![CONTROLS: "The controls' files by name, with their text.";
     "missed-change",
     "repeated-change",
     "late-write",
+    "silent-metrics",
 ];
 
 files![EXPERIMENTS: "Experiments that only controls need.";
+    "experiments/noticed",
     "experiments/partition",
     "experiments/delay",
 ];

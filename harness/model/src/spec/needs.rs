@@ -1,7 +1,12 @@
 //! What an experiment needs of a cluster, so that a profile can be found lacking before anything is made.
 
 use super::{Assertion, Milestone, Step, Target, When};
-use crate::{action::Capability, degrade::Limit, plan::Plan, topology::NodeRole};
+use crate::{
+    action::{Capability, StaticPod},
+    degrade::Limit,
+    plan::Plan,
+    topology::NodeRole,
+};
 
 /// What a plan needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +96,14 @@ pub fn requirements(plan: &Plan) -> Requirements {
             needs.control_planes = needs.control_planes.max(2);
         }
     }
+    for assertion in &plan.assertions {
+        // A member's and an API server's port is open to other nodes anyway.
+        if let Assertion::MetricMoves(settings) = assertion
+            && matches!(settings.component, StaticPod::KubeControllerManager | StaticPod::KubeScheduler)
+        {
+            needs.capabilities.push(Capability::Metrics);
+        }
+    }
     needs.capabilities.sort();
     needs.capabilities.dedup();
     needs
@@ -114,7 +127,8 @@ mod tests {
     #[test]
     fn what_the_steps_and_the_milestones_need_is_found() {
         let quorum = of("etcd/quorum-loss");
-        assert_eq!((quorum.control_planes, quorum.workers), (3, 1));
+        // Its container is killed on one worker, and pods on another must not notice.
+        assert_eq!((quorum.control_planes, quorum.workers), (3, 2));
         assert!(quorum.capabilities.contains(&Capability::StaticPods));
         let kubelet = of("kubelet/down");
         assert_eq!((kubelet.control_planes, kubelet.workers), (1, 2));
@@ -125,7 +139,7 @@ mod tests {
     #[test]
     fn a_small_profile_is_told_what_it_lacks() {
         let lacking = of("etcd/quorum-loss").lacking(|_| 1);
-        assert_eq!(lacking, ["it needs 3 control planes and has 1"]);
+        assert_eq!(lacking, ["it needs 3 control planes and has 1", "it needs 2 workers and has 1"]);
         assert!(of("kubelet/crash-patterns/one").lacking(|_| 1).is_empty());
     }
 }

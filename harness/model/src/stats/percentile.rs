@@ -8,7 +8,6 @@
 
 use super::{
     Value,
-    special::binomial_below,
     survival::{kaplan_meier, quantile, quantile_interval},
 };
 
@@ -62,11 +61,22 @@ fn by_rank(values: &[Value], p: f64, alpha: f64) -> Option<Percentile> {
 /// half of the error; none where even the outermost is not far enough out.
 #[must_use]
 pub fn ranks(n: usize, p: f64, alpha: f64) -> (Option<usize>, Option<usize>) {
-    let draws = n as u64;
-    let below = |k: usize| binomial_below(draws, p, k as i64 - 1);
-    // X(l) lies above the quantile where fewer than l values lie below it, X(u) below it where at least u do.
-    let low = (1..=n).take_while(|l| below(*l) <= alpha / 2.0).last();
-    let high = (1..=n).find(|u| 1.0 - below(*u) <= alpha / 2.0 + 1e-12);
+    // X(l) lies above the quantile where fewer than l values lie below it, X(u) below it where at least u do: the
+    // distribution of how many do is summed up in one pass, by logarithms because its ends are tiny.
+    let draws = n as f64;
+    let (odds, mut chance) = ((p / (1.0 - p)).ln(), draws * (1.0 - p).ln());
+    let (mut below, mut low, mut high) = (0.0, None, None);
+    for rank in 1..=n {
+        // Fewer than `rank` values.
+        below += chance.exp();
+        chance += ((draws - rank as f64 + 1.0) / rank as f64).ln() + odds;
+        if below <= alpha / 2.0 {
+            low = Some(rank);
+        }
+        if high.is_none() && 1.0 - below <= alpha / 2.0 + 1e-12 {
+            high = Some(rank);
+        }
+    }
     (low, high)
 }
 

@@ -43,6 +43,7 @@ pub fn cluster() -> Fingerprint {
 }
 
 type Answer = Box<dyn Fn(&Stream, u64, f64) -> Result<Observed, FailureClass>>;
+type Took = Box<dyn Fn(u64, f64) -> f64>;
 
 /// An experiment: one step at second 10, observed until `ends`.
 pub struct Story {
@@ -52,6 +53,8 @@ pub struct Story {
     pub also: Vec<String>,
     /// What a stream is told by attempt number and second; where it is none, all is well.
     pub told: Vec<(String, Answer)>,
+    /// How many seconds a stream's attempt takes, by its number and second; 5 ms where it is none.
+    pub takes: Vec<(String, Took)>,
     /// Records besides.
     pub more: Vec<Record>,
     pub effective: bool,
@@ -78,6 +81,7 @@ impl Story {
             target: target.into(),
             also: Vec::new(),
             told: Vec::new(),
+            takes: Vec::new(),
             more: Vec::new(),
             effective: true,
             evidence: true,
@@ -95,6 +99,12 @@ impl Story {
         answer: impl Fn(&Stream, u64, f64) -> Result<Observed, FailureClass> + 'static,
     ) -> Story {
         self.told.push((stream.into(), Box::new(answer)));
+        self
+    }
+
+    /// Attempts of streams of that name's beginning take so many seconds.
+    pub fn takes(mut self, stream: &str, seconds: impl Fn(u64, f64) -> f64 + 'static) -> Story {
+        self.takes.push((stream.into(), Box::new(seconds)));
         self
     }
 
@@ -154,12 +164,13 @@ impl Story {
         for (index, stream) in (0_u32..).zip(&self.plan.streams) {
             let period = stream.rate.period.0.as_secs_f64();
             let answer = self.told.iter().find(|(name, _)| stream.name.starts_with(name.as_str()));
+            let takes = self.takes.iter().find(|(name, _)| stream.name.starts_with(name.as_str()));
             let mut n = 0_u64;
             let mut t = 0.001;
             while t < self.ends {
                 let told =
                     answer.map_or_else(|| self.usual(stream, n, t), |(_, answer)| answer(stream, n, t));
-                let done = t + 0.005;
+                let done = t + takes.map_or(0.005, |(_, takes)| takes(n, t));
                 let sample = Sample {
                     stream: index,
                     due: at(t),

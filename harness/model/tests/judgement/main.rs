@@ -3,6 +3,8 @@
 mod common;
 mod evidence;
 mod judge;
+mod metrics;
 mod oracles;
 mod run;
+mod slowdown;
 mod watchers;

@@ -155,7 +155,8 @@ pub(super) fn arrange<'a>(
     for lane in experiment.states.iter().filter(|lane| told(lane, experiment)) {
         of(&mut groups, place_state(lane)).states.push(lane);
     }
-    for stream in &experiment.streams {
+    // A reading of metrics is no request that somebody waits for: what they told has its own table.
+    for stream in experiment.streams.iter().filter(|stream| !stream.name.starts_with("metrics/")) {
         let (group, label) = place(&stream.name, names);
         if stream.outages.is_empty() && stream.name != "api/write/lb/reused" {
             calm.push(stream);

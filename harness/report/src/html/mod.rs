@@ -1,6 +1,8 @@
 //! `report.html`: one file with everything in it, for people who were not there.
 
+mod distributions;
 mod lanes;
+mod metrics;
 mod oracles;
 mod page;
 mod predictions;
@@ -9,6 +11,7 @@ mod scale;
 mod svg;
 mod tables;
 mod timeline;
+mod tradeoff;
 mod waterfall;
 
 use recoup_model::verdict::RunResult;

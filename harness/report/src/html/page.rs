@@ -7,13 +7,16 @@ use recoup_model::{
 };
 
 use super::{
+    distributions::distributions,
     lanes::Names,
+    metrics::metrics,
     oracles::oracles,
     predictions::predictions,
     repetition::trials,
     scale::Scale,
     tables::{changes, chip, class, conditions, evidence, streams},
     timeline::timeline,
+    tradeoff::compared,
     waterfall::waterfall,
 };
 use crate::{
@@ -51,6 +54,7 @@ pub(super) fn page(run: &RunResult) -> Markup {
                 }
                 main {
                     (head(run))
+                    (compared(run))
                     @for group in &groups {
                         @if let Some(repetition) = group.repetition { (trials(run, group, repetition)) }
                         @for (place, experiment) in group.told() {
@@ -219,6 +223,8 @@ fn section(number: usize, experiment: &ExperimentResult, trial: &str, names: &Na
                     h3 { "Who saw what" }
                     (timeline(experiment, &scale, names))
                 }
+                (distributions(experiment, names))
+                (metrics(experiment, names))
                 (evidence(experiment, &scale))
                 (conditions(experiment))
                 (predictions(experiment))
