@@ -13,6 +13,7 @@ pub(crate) mod dice;
 mod fact;
 pub(crate) mod kubelet;
 pub(crate) mod lease;
+pub(crate) mod load;
 pub(crate) mod network;
 mod process;
 pub(crate) mod raft;

@@ -3,6 +3,7 @@
 pub mod choose;
 pub mod heal;
 pub mod ledger;
+pub mod load;
 pub mod probes;
 pub mod reader;
 pub mod reaper;

@@ -4,7 +4,7 @@ use crate::{
     assertion,
     event::Record,
     evidence::{self, Evidence},
-    lanes, milestone,
+    lanes, load, milestone,
     milestone::Found,
     observation::Observation,
     oracle::{oracles, writes},
@@ -176,6 +176,7 @@ impl Live {
             oracles,
             streams: timeline.series.iter().map(|series| stream_result(timeline, series)).collect(),
             states: lanes::lanes(timeline),
+            loads: load::results(timeline),
             notes: timeline.notes.clone(),
         }
     }

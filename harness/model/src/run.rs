@@ -140,6 +140,7 @@ fn bare(
         oracles: Vec::new(),
         streams: Vec::new(),
         states: Vec::new(),
+        loads: Vec::new(),
         notes: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    load::LoadResult,
     predict::Prediction,
     repetition::Repetition,
     spec::{Milestone, Since, Within},
@@ -278,6 +279,9 @@ pub struct ExperimentResult {
     pub streams: Vec<StreamResult>,
     /// What the cluster said of itself over time: raft leader, lease holders, nodes' Ready conditions.
     pub states: Vec<StateLane>,
+    /// What loads came to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loads: Vec<LoadResult>,
     /// What was found and mended before.
     pub notes: Vec<String>,
 }

@@ -9,6 +9,7 @@ mod files;
 mod html;
 mod json;
 mod junit;
+mod load;
 mod predicted;
 mod repetition;
 mod summary;

@@ -1,6 +1,7 @@
 //! `report.html`: one file with everything in it, for people who were not there.
 
 mod lanes;
+mod load;
 mod oracles;
 mod page;
 mod predictions;

@@ -8,6 +8,7 @@ use recoup_model::{
 
 use super::{
     lanes::Names,
+    load::loads,
     oracles::oracles,
     predictions::predictions,
     repetition::trials,
@@ -219,6 +220,7 @@ fn section(number: usize, experiment: &ExperimentResult, trial: &str, names: &Na
                     h3 { "Who saw what" }
                     (timeline(experiment, &scale, names))
                 }
+                (loads(experiment))
                 (evidence(experiment, &scale))
                 (conditions(experiment))
                 (predictions(experiment))

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use recoup_model::time::Span;
 
-use super::{accuracy, overhead, serve};
+use super::{accuracy, open_loop, overhead, serve};
 
 /// Which measurement.
 #[derive(Subcommand)]
@@ -15,7 +15,9 @@ pub enum Bench {
     Accuracy(Accuracy),
     /// Processor time and memory of the harness by the number of probes a second.
     Overhead(Overhead),
-    /// Servers for `overhead`, in a process of their own.
+    /// What a load costs its generator, beside well-known load tools, and what either tells of a server that stalls.
+    Load(Load),
+    /// Servers for `overhead` and `load`, in a process of their own.
     #[command(hide = true)]
     Serve {
         /// How many.
@@ -79,6 +81,26 @@ pub struct Overhead {
     pub out: PathBuf,
 }
 
+/// Of `bench load`.
+#[derive(Args, Clone, Debug)]
+pub struct Load {
+    /// Requests a second of the open loop, one measurement each.
+    #[arg(long, value_delimiter = ',', default_value = "1000,4000,8000")]
+    pub rates: Vec<u32>,
+    /// How long each is measured; a stall of a second lies in the middle of another as long.
+    #[arg(long, default_value = "10s")]
+    pub duration: Span,
+    /// Connections.
+    #[arg(long, default_value_t = 12)]
+    pub connections: u32,
+    /// With this very build, whatever its profile.
+    #[arg(long, hide = true)]
+    pub this_build: bool,
+    /// Where the table and the figures are written: load.md and load.json.
+    #[arg(long, default_value = "target/bench")]
+    pub out: PathBuf,
+}
+
 /// Carries one out; in a release build, because that is what users run.
 ///
 /// # Errors
@@ -87,6 +109,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let this_build = match bench {
         Bench::Accuracy(args) => args.this_build,
         Bench::Overhead(args) => args.this_build,
+        Bench::Load(args) => args.this_build,
         Bench::Serve { .. } => true,
     };
     if cfg!(debug_assertions) && !this_build {
@@ -95,6 +118,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Accuracy(args) => accuracy::run(args),
         Bench::Overhead(args) => overhead::run(args),
+        Bench::Load(args) => open_loop::run(args),
         Bench::Serve { count } => serve::run(*count),
     }
 }

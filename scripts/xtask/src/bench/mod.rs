@@ -10,11 +10,13 @@ mod freeze;
 mod load;
 mod machine;
 mod measure;
+mod open_loop;
 mod overhead;
 mod score;
 mod script;
 mod serve;
 mod table;
 mod target;
+mod tool;
 
 pub use command::{Bench, run};
