@@ -117,6 +117,12 @@ impl SimCluster {
         world.facts.iter().filter_map(since).collect()
     }
 
+    /// How many objects of loads there are.
+    #[must_use]
+    pub fn load_objects(&self) -> u64 {
+        self.look().load_objects
+    }
+
     /// From now on a holder that is thawed after its lease was taken writes once more, as none may: for tests of
     /// what must notice it.
     pub fn let_thawed_holders_write(&self) {

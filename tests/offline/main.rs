@@ -4,6 +4,7 @@
 mod accidents;
 mod experiments;
 mod left;
+mod load;
 mod predictions;
 mod records;
 mod truth;
