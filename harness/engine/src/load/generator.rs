@@ -118,13 +118,15 @@ async fn lane(shared: Arc<Shared>, connection: u32) {
             number += u64::from(shared.connections);
             next = shared.schedule.due(number);
         }
+        if next.is_none() && under_way.is_empty() {
+            return;
+        }
         let until = next.map(|due| shared.begin + due.at);
         tokio::select! {
             biased;
             () = shared.cancel.cancelled() => return,
             Some(()) = under_way.next(), if !under_way.is_empty() => {}
             () = async { sleep_until(until.unwrap_or_else(Instant::now)).await }, if until.is_some() => {}
-            else => return,
         }
     }
 }
