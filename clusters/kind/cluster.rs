@@ -34,9 +34,7 @@ use super::{
     vantage::Vantage,
     watch, writes,
 };
-use crate::{
-    Acted, Attempt, Cluster, ClusterError, Fixture, LoadTarget, LoadWanted, Nodes, ReadBack, Tell,
-};
+use crate::{Acted, Attempt, Cluster, ClusterError, Fixture, LoadTarget, LoadWanted, Nodes, ReadBack, Tell};
 
 /// What is asked outside the measured path may take this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

@@ -99,12 +99,10 @@ impl Lane {
             Some((content, body)) => (request.header(CONTENT_TYPE, content), body),
             None => (request, Bytes::new()),
         };
-        let request = request
-            .body(Full::new(body))
-            .map_err(|error| Failure::new(FailureClass::Observer, error))?;
+        let request =
+            request.body(Full::new(body)).map_err(|error| Failure::new(FailureClass::Observer, error))?;
         let mut sender = self.sender().await?;
-        let answer =
-            sender.send_request(request).await.map_err(|error| failure::of_transport(&error))?;
+        let answer = sender.send_request(request).await.map_err(|error| failure::of_transport(&error))?;
         let status = answer.status().as_u16();
         if (200..300).contains(&status) {
             return Ok(answer.into_body());

@@ -121,7 +121,9 @@ async fn namespace(api: &Api) -> Result<(), Failure> {
             let there: Value = api.lb().read(Call::get(&path), PATIENCE).await?;
             match there["status"]["phase"].as_str() {
                 Some("Active") => Ok(()),
-                phase => Err(Failure::new(FailureClass::Rejected, format!("it is {}", phase.unwrap_or("new")))),
+                phase => {
+                    Err(Failure::new(FailureClass::Rejected, format!("it is {}", phase.unwrap_or("new"))))
+                }
             }
         }
         Err(failure) => Err(failure),
@@ -170,9 +172,9 @@ impl LoadTarget for KindLoad {
     async fn send(&self, request: LoadRequest) -> Result<(), Failure> {
         let number = request.number;
         let index = usize::try_from(request.connection).unwrap_or_default().checked_rem(self.lanes.len());
-        let lane = index.and_then(|index| self.lanes.get(index)).ok_or_else(|| {
-            Failure::new(FailureClass::Observer, "there is no connection for the load")
-        })?;
+        let lane = index
+            .and_then(|index| self.lanes.get(index))
+            .ok_or_else(|| Failure::new(FailureClass::Observer, "there is no connection for the load"))?;
         let one = |name: String| format!("{}/{name}", objects());
         let plain = |method, path| Ask { method, path, body: None };
         match request.verb {

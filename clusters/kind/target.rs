@@ -84,9 +84,10 @@ impl HttpLoad {
 impl LoadTarget for HttpLoad {
     async fn send(&self, request: LoadRequest) -> Result<(), Failure> {
         let index = usize::try_from(request.connection).unwrap_or_default() % self.0.len().max(1);
-        let lane = self.0.get(index).ok_or_else(|| {
-            Failure::new(FailureClass::Observer, "there is no connection for the load")
-        })?;
+        let lane = self
+            .0
+            .get(index)
+            .ok_or_else(|| Failure::new(FailureClass::Observer, "there is no connection for the load"))?;
         lane.exchange(Ask { method: Method::GET, path: "/".into(), body: None }).await
     }
 

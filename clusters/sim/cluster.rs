@@ -20,7 +20,10 @@ use recoup_model::{
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{load::SimLoad, model::{Truth, World, dice::Dice, kubelet::Ready, lease::ELECTED, timing}};
+use super::{
+    load::SimLoad,
+    model::{Truth, World, dice::Dice, kubelet::Ready, lease::ELECTED, timing},
+};
 use crate::{
     Acted, Attempt, Cluster, ClusterError, Fixture, LoadTarget, LoadWanted, Profile, ReadBack, Tell, Wanted,
 };

@@ -67,7 +67,9 @@ impl LoadTarget for SimLoad {
         let (asked, entry, typical) = match verb {
             LoadVerb::Watch => (Request::Cached, None, ms(2)),
             LoadVerb::List | LoadVerb::Get => (Request::Read, None, ms(3)),
-            LoadVerb::Create | LoadVerb::Update | LoadVerb::Delete => (Request::Write, Some(Entry::Other), ms(8)),
+            LoadVerb::Create | LoadVerb::Update | LoadVerb::Delete => {
+                (Request::Write, Some(Entry::Other), ms(8))
+            }
         };
         let half = self.cluster.half_latency(&stream, number, typical);
         let call = self.cluster.load_call(plane);

@@ -106,9 +106,11 @@ impl Context {
 
     /// Removes what loads have made. What cannot be removed is noted; the next fixture does it.
     pub(crate) async fn clear_loads(&self) {
-        let all = std::mem::take(&mut *self.loads());
+        // Out of the list only when it is done: whoever does it may be stopped meanwhile.
+        let all = self.loads().clone();
         for load in all {
             let cleared = timeout(CLEAR_LIMIT, load.clear()).await;
+            self.loads().retain(|other| !Arc::ptr_eq(other, &load));
             let problem = match cleared {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),

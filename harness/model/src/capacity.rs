@@ -69,7 +69,8 @@ pub(crate) fn weigh(timeline: &Timeline, stages: &mut [LoadStage]) -> Option<Cap
     let converge = timeline.series.iter().find(|s| matches!(s.stream.observation, Observation::Converge));
     for stage in stages.iter_mut() {
         let attempts = converge.into_iter().flat_map(|series| &series.attempts);
-        let begun = attempts.filter(|a| a.due >= stage.from && a.due < stage.to && a.outcome != Outcome::Lost);
+        let begun =
+            attempts.filter(|a| a.due >= stage.from && a.due < stage.to && a.outcome != Outcome::Lost);
         let told: Vec<&Attempt> = begun.collect();
         stage.converged = told.len() as u64;
         let ended = told.iter().filter(|attempt| attempt.told().is_some());
@@ -149,10 +150,9 @@ fn late(attempt: &Attempt, budget: Span) -> Option<Breach> {
         Outcome::Good(_) | Outcome::Slow(_) => {
             format!("a changed Deployment took {:.1} s to converge", took.0.as_secs_f64())
         }
-        Outcome::Bad(class) => format!(
-            "a changed Deployment had not converged after {:.1} s ({class})",
-            took.0.as_secs_f64()
-        ),
+        Outcome::Bad(class) => {
+            format!("a changed Deployment had not converged after {:.1} s ({class})", took.0.as_secs_f64())
+        }
     };
     let sure = attempt.done.min(from.plus(budget.0));
     Some(Breach { from, sure, why: format!("{why}, and at most {budget} is allowed") })
@@ -198,7 +198,8 @@ fn knee(stages: &[LoadStage]) -> Capacity {
     let rest = &stages[end..];
     let decided = rest.iter().find(|stage| stage.state != StageState::Unclear);
     let ceased = decided.filter(|stage| stage.state == StageState::Ceased);
-    let held = holds.map_or_else(|| "does not hold at the first rate".into(), |rate| format!("holds up to {rate}"));
+    let held =
+        holds.map_or_else(|| "does not hold at the first rate".into(), |rate| format!("holds up to {rate}"));
     let words = match (rest.first(), decided) {
         (None, _) => format!("{held}, the highest rate that was offered"),
         (_, Some(stage)) if stage.state == StageState::Ceased => {

@@ -33,8 +33,14 @@ pub(super) async fn run(context: &Context, step: u32, load: &LoadStep) -> Result
         let recorder = context.recorder.clone();
         let totals = generator.run(begin, move |slice| drop(recorder.record(Event::LoadSlice(slice)))).await;
         let totals = totals.map_err(|error| Broken::Panicked(error.to_string()))?;
-        let seen = format!("{} of {} requests left, {} had good answers", totals.sent, totals.due, totals.answered);
-        step.record_evidence("the API servers", "requests of the load were answered", totals.answered > 0, seen);
+        let seen =
+            format!("{} of {} requests left, {} had good answers", totals.sent, totals.due, totals.answered);
+        step.record_evidence(
+            "the API servers",
+            "requests of the load were answered",
+            totals.answered > 0,
+            seen,
+        );
         let began = end.min(clock.now());
         context.clear_loads().await;
         context.recorder.record(Event::LoadEnded { step: number, began, ended: clock.now() });

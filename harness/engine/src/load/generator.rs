@@ -82,8 +82,7 @@ impl Generator {
         let tally = Tally::new(&schedule, step, clock.offset(begin), Box::new(record));
         let under_way = AtomicUsize::new(0);
         let connections = connections.max(1);
-        let shared =
-            Shared { target, schedule, connections, timeout, cancel, begin, under_way, tally };
+        let shared = Shared { target, schedule, connections, timeout, cancel, begin, under_way, tally };
         let shared = Arc::new(shared);
         let mut lanes = JoinSet::new();
         for connection in 0..connections {

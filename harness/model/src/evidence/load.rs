@@ -33,7 +33,11 @@ pub(super) fn loads(timeline: &Timeline) -> Vec<Evidence> {
         let planned = Schedule::new(load, 0).slices().len();
         let recorded = timeline.loads.get(&number).map_or(0, Vec::len);
         let whole = "all of its requests are accounted for";
-        all.push(evidence(whole, recorded == planned, format!("{recorded} of {planned} seconds are recorded")));
+        all.push(evidence(
+            whole,
+            recorded == planned,
+            format!("{recorded} of {planned} seconds are recorded"),
+        ));
         let Some(result) = results.iter().find(|result| result.step == number) else { continue };
         // The step of the ramp that decides may lie above the rate that is asked for.
         let top = result.stages.iter().map(|stage| stage.rate).find(|rate| asked.is_none_or(|a| *rate >= a));

@@ -6,7 +6,7 @@ mod schedule;
 mod slice;
 
 pub use histogram::Histogram;
-pub use result::{LoadResult, LoadSecond, LoadStage, VerbTimes};
 pub(crate) use result::results;
+pub use result::{LoadResult, LoadSecond, LoadStage, VerbTimes};
 pub use schedule::{Due, Schedule, Stage};
 pub use slice::{ON_TIME, SLICE, Slice, VerbSlice};

@@ -58,8 +58,7 @@ impl<'a> Scene<'a> {
     /// The experiment's only fault on the control plane or the nodes (a killed container of the workload does not
     /// disturb them, and a load beside it is the weather), where it hits that process alone.
     pub(super) fn only(&self, process: Process) -> Option<Blow<'a>> {
-        let mut faults =
-            self.plan.steps.iter().filter(|s| breaks(s) && !matches!(s, Step::KillContainer(_)));
+        let mut faults = self.plan.steps.iter().filter(|s| breaks(s) && !matches!(s, Step::KillContainer(_)));
         let (first, other) = (faults.next()?, faults.next());
         blow(first).filter(|(hit, _)| *hit == process && other.is_none()).map(|(_, blow)| blow)
     }

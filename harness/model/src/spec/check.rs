@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use super::{
-    Assertion, ExperimentSpec, HoldsUpTo, LimitFault, LoadStep, Milestone, Pattern, ProbeSpecs, RateSpec, Step, Target,
-    Variant, When, Within, counts, load::merged,
+    Assertion, ExperimentSpec, HoldsUpTo, LimitFault, LoadStep, Milestone, Pattern, ProbeSpecs, RateSpec,
+    Step, Target, Variant, When, Within, counts, load::merged,
 };
 use crate::{
     action::Signal,
@@ -325,13 +325,15 @@ fn holds_up_to(settings: &HoldsUpTo, variant: &Variant, at: &str, found: &mut Fi
     match loads.filter_map(|load| load.ramp.map(|ramp| ramp.to).or(load.rate)).max() {
         None => found.add(at, format!("the variant {name:?} has no step `load`")),
         Some(top) if top < settings.rate => {
-            let message = format!("{} is more than the load of the variant {name:?} reaches: {top}", settings.rate);
+            let message =
+                format!("{} is more than the load of the variant {name:?} reaches: {top}", settings.rate);
             found.add(format!("{at}.rate"), message);
         }
         Some(_) => {}
     }
     if variant.steps.iter().any(|step| step.is_fault() && !matches!(step, Step::Load(_))) {
-        let message = format!("the variant {name:?} breaks something besides: whose doing it was could not be told");
+        let message =
+            format!("the variant {name:?} breaks something besides: whose doing it was could not be told");
         found.add(at, message);
     }
     if settings.convergence.0.is_zero() {

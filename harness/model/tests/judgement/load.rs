@@ -236,8 +236,7 @@ fn a_lease_that_changes_its_holder_or_is_not_renewed_is_a_knee() {
 #[test]
 fn beside_a_signal_the_signal_is_the_fault() {
     let steps = "load: {mix: {get: 1}, rate: 100/s, for: 40s}\n        - wait: 3s\n        - signal: {process: etcd, on: raftLeader, signal: KILL}";
-    let lines =
-        "  milestones:\n    - {name: back, when: {stable: api/write/cp1/reused}, within: 10s}\n  assertions:\n    - sameHolder: kube-scheduler";
+    let lines = "  milestones:\n    - {name: back, when: {stable: api/write/cp1/reused}, within: 10s}\n  assertions:\n    - sameHolder: kube-scheduler";
     let mut story = Story::new(steps, lines, "cp1").down("api/write/cp1", FAULT, FAULT + 4.0);
     for second in 0..40_u32 {
         let slice = slice(FAULT - BEFORE + f64::from(second), 1, 100);
