@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use recoup_clusters::{
-    Acted, Attempt, Cluster, ClusterError, Fixture, Listed, LoadTarget, LoadWanted, Nodes, Progress, Provider, ReadBack, Tell,
-    Wanted, sim::SimProvider,
+    Acted, Attempt, Cluster, ClusterError, Fixture, Listed, LoadTarget, LoadWanted, Nodes, Progress,
+    Provider, ReadBack, Tell, Wanted, sim::SimProvider,
 };
 use recoup_model::{
     action::{ActionReport, Capability, NodeAction},

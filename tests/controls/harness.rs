@@ -246,7 +246,9 @@ impl Between for HarnessControl {
     ) -> Result<Arc<dyn LoadTarget>, ClusterError> {
         let target = cluster.load(wanted).await?;
         match self.defect {
-            HarnessDefect::ThrottledLoad(every) => Ok(Arc::new(ThrottledLoad { target, every: every.max(1) })),
+            HarnessDefect::ThrottledLoad(every) => {
+                Ok(Arc::new(ThrottledLoad { target, every: every.max(1) }))
+            }
             _ => Ok(target),
         }
     }

@@ -54,7 +54,8 @@ async fn the_knee_of_the_model_is_found() {
 #[tokio::test(start_paused = true)]
 async fn leases_are_lost_where_twice_as_much_is_offered_as_is_borne() {
     let result = ran(ramp("100/s", "2500/s", "100/s")).await;
-    let last = result.loads[0].stages.iter().map(|stage| stage.because.as_str()).collect::<Vec<_>>().join("; ");
+    let last =
+        result.loads[0].stages.iter().map(|stage| stage.because.as_str()).collect::<Vec<_>>().join("; ");
     assert!(last.contains("changed its holder") || last.contains("was not renewed"), "{last}");
 }
 

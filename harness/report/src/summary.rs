@@ -149,8 +149,16 @@ fn loads(run: &RunResult) -> String {
     for experiment in &run.experiments {
         for load in load::told(experiment) {
             let trial = repetition::mark(run, experiment);
-            out += &format!("\n### Load: {}{trial}\n\n{}\n\n", escape(&experiment.id), escape(&load::knee(load)));
-            out += &format!("| {} | |\n|{}\n", load::COLUMNS.join(" | "), " --- |".repeat(load::COLUMNS.len() + 1));
+            out += &format!(
+                "\n### Load: {}{trial}\n\n{}\n\n",
+                escape(&experiment.id),
+                escape(&load::knee(load))
+            );
+            out += &format!(
+                "| {} | |\n|{}\n",
+                load::COLUMNS.join(" | "),
+                " --- |".repeat(load::COLUMNS.len() + 1)
+            );
             for stage in &load.stages {
                 let because = if stage.because.is_empty() { "" } else { ": " };
                 let state = format!("{}{because}{}", load::state(stage), escape(&stage.because));

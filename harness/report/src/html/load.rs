@@ -117,7 +117,8 @@ fn verbs(load: &LoadResult) -> Vec<LoadVerb> {
 
 /// A curve of p99 with its name at the right, a thinner one of p50, for every kind of request.
 fn times(up: &Up, verbs: &[LoadVerb], of: impl Fn(LoadVerb) -> Vec<(f64, VerbTimes)>, dots: bool) -> Markup {
-    let curves: Vec<(LoadVerb, Vec<(f64, VerbTimes)>)> = verbs.iter().map(|verb| (*verb, of(*verb))).collect();
+    let curves: Vec<(LoadVerb, Vec<(f64, VerbTimes)>)> =
+        verbs.iter().map(|verb| (*verb, of(*verb))).collect();
     let at = |points: &[(f64, VerbTimes)], of: fn(&VerbTimes) -> Span| -> Vec<(f64, f64)> {
         points.iter().map(|(x, times)| (*x, up.y(millis(of(times))))).collect()
     };
@@ -146,7 +147,8 @@ fn times(up: &Up, verbs: &[LoadVerb], of: impl Fn(LoadVerb) -> Vec<(f64, VerbTim
 
 fn over_time(load: &LoadResult) -> Markup {
     let length = load.to.since(load.from).as_secs_f64().max(1.0);
-    let x = |at: recoup_model::time::Offset| LEFT + at.since(load.from).as_secs_f64() / length * (RIGHT - LEFT);
+    let x =
+        |at: recoup_model::time::Offset| LEFT + at.since(load.from).as_secs_f64() / length * (RIGHT - LEFT);
     let seconds = &load.seconds;
     let offered = |second: &recoup_model::load::LoadSecond| f64::from(second.rate.0) / 1e3;
     let rates = Up::rates(24.0, 124.0, seconds.iter().map(offered).fold(0.0, f64::max));
@@ -159,7 +161,10 @@ fn over_time(load: &LoadResult) -> Markup {
     let answered: Vec<(f64, f64)> =
         seconds.iter().map(|s| (middle(s), rates.y(rate(s.answered, s.from, s.to)))).collect();
     let of = |verb| seconds.iter().filter_map(|s| Some((middle(s), *s.verbs.get(&verb)?))).collect();
-    let every = [1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0].into_iter().find(|e| length / e <= 14.0).unwrap_or(600.0);
+    let every = [1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0]
+        .into_iter()
+        .find(|e| length / e <= 14.0)
+        .unwrap_or(600.0);
     let marks = (0..=(length / every) as u32).map(|n| f64::from(n) * every);
     html! {
         svg viewBox=(format!("0 0 {WIDTH} 356")) role="img" aria-label="Rate and times of the load by second: the table below has the figures" {

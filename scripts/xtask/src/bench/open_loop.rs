@@ -118,17 +118,23 @@ pub fn run(args: &command::Load) -> Result<()> {
     write(&args.out, "load", &markdown, &serde_json::to_string_pretty(&json)?)
 }
 
-fn generate(address: &Address, rate: u32, connections: u32, length: Duration) -> Result<(Totals, Vec<Slice>)> {
-    let load = json!({ "mix": { "get": 1 }, "rate": format!("{rate}/s"), "for": recoup_model::time::Span(length) });
+fn generate(
+    address: &Address,
+    rate: u32,
+    connections: u32,
+    length: Duration,
+) -> Result<(Totals, Vec<Slice>)> {
+    let load =
+        json!({ "mix": { "get": 1 }, "rate": format!("{rate}/s"), "for": recoup_model::time::Span(length) });
     let load: LoadStep = serde_json::from_value(load)?;
-    let at: SocketAddr = address.url.trim_start_matches("https://").parse().context("the server's address")?;
+    let at: SocketAddr =
+        address.url.trim_start_matches("https://").parse().context("the server's address")?;
     let authority = address.authority.clone().context("the server's certificate")?;
     runtime("load")?.block_on(async {
         let target = Arc::new(HttpLoad::open(at, &authority, connections).await?);
         let slices: Arc<Mutex<Vec<Slice>>> = Arc::default();
         let told = Arc::clone(&slices);
-        let record =
-            move |slice| told.lock().unwrap_or_else(PoisonError::into_inner).push(slice);
+        let record = move |slice| told.lock().unwrap_or_else(PoisonError::into_inner).push(slice);
         let generator = Generator {
             target,
             schedule: Schedule::new(&load, 1),
@@ -175,14 +181,18 @@ fn markdown(machine: &Machine, costs: &[Cost], stalls: &[Stall], args: &command:
     let mut text = String::new();
     let (connections, length) = (args.connections, args.duration);
     writeln!(text, "# What a load costs, and what it tells\n\n{}.\n", machine.words())?;
-    writeln!(text, "GETs over TLS, {connections} kept connections, {length} each, server on the same machine.\n")?;
+    writeln!(
+        text,
+        "GETs over TLS, {connections} kept connections, {length} each, server on the same machine.\n"
+    )?;
     writeln!(text, "| generator | answers a second | answers per core-second | left on time |")?;
     writeln!(text, "| --- | --- | --- | --- |")?;
     for Cost { what, rate, per_core_second, on_time } in costs {
         let on_time = on_time.map_or_else(|| "no schedule".into(), |share| format!("{:.2} %", share * 100.0));
         writeln!(text, "| {what} | {rate:.0} | {per_core_second:.0} | {on_time} |")?;
     }
-    let best = costs.iter().filter(|cost| cost.on_time.is_some()).map(|c| c.per_core_second).fold(0.0, f64::max);
+    let best =
+        costs.iter().filter(|cost| cost.on_time.is_some()).map(|c| c.per_core_second).fold(0.0, f64::max);
     writeln!(text)?;
     for cost in costs.iter().filter(|cost| cost.on_time.is_none()) {
         let ratio = best / cost.per_core_second;
@@ -195,7 +205,11 @@ fn markdown(machine: &Machine, costs: &[Cost], stalls: &[Stall], args: &command:
         STALL.as_secs(),
         SLOW.as_millis()
     )?;
-    writeln!(text, "| generator | requests | slower than {} ms | p50 | p99 | p99.9 | longest |", SLOW.as_millis())?;
+    writeln!(
+        text,
+        "| generator | requests | slower than {} ms | p50 | p99 | p99.9 | longest |",
+        SLOW.as_millis()
+    )?;
     writeln!(text, "| --- | --- | --- | --- | --- | --- | --- |")?;
     for Stall { what, requests, slow, p50, p99, p999, longest } in stalls {
         let slow = slow * 100.0;
