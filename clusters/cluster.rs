@@ -1,6 +1,6 @@
 //! What every provider must be able to do. An experiment sees nothing else of a cluster.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use recoup_model::{
@@ -8,7 +8,7 @@ use recoup_model::{
     configuration::Configuration,
     event::WatchNews,
     observation::{Endpoint, Failure, Observation, Observed},
-    spec::WorkloadSpec,
+    spec::{LoadVerb, WorkloadSpec},
     topology::Fingerprint,
 };
 
@@ -53,10 +53,53 @@ pub struct Acted {
     pub object: String,
 }
 
+/// What a load needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadWanted {
+    /// Kept connections, each to one API server by its own address, to all of them in turn.
+    pub connections: u32,
+    /// The size of each object, in bytes.
+    pub size: u64,
+}
+
+/// One request of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadRequest {
+    /// On which connection, from 0.
+    pub connection: u32,
+    /// What is asked.
+    pub verb: LoadVerb,
+    /// The request's number in the load: another one for each.
+    pub number: u64,
+}
+
+/// Sends the requests of one load. Its objects are there, and its connections are open.
+#[async_trait]
+pub trait LoadTarget: Send + Sync {
+    /// Sends one request and waits for its answer; may be called many times at once, and dropped at any moment.
+    ///
+    /// # Errors
+    /// Why it was not answered well. [`recoup_model::observation::FailureClass::Observer`] where it did not leave.
+    async fn send(&self, request: LoadRequest) -> Result<(), Failure>;
+
+    /// How many objects of loads there are.
+    ///
+    /// # Errors
+    /// Where nobody answers.
+    async fn left(&self) -> Result<u64, Failure>;
+
+    /// Removes everything that the load made. Idempotent.
+    ///
+    /// # Errors
+    /// Where something is left; the next fixture removes it.
+    async fn clear(&self) -> Result<(), ClusterError>;
+}
+
 /// A cluster that exists.
 ///
 /// All methods may be called from many tasks at once. None of them retries; none but
-/// [`Cluster::fixture`], [`Cluster::read_back`] and [`Cluster::health`] may take longer than a few seconds.
+/// [`Cluster::fixture`], [`Cluster::load`], [`Cluster::read_back_api`], [`Cluster::read_back_etcd`] and
+/// [`Cluster::health`] may take longer than a few seconds.
 #[async_trait]
 pub trait Cluster: Nodes {
     /// What it is, with all its nodes.
@@ -83,6 +126,13 @@ pub trait Cluster: Nodes {
     /// # Errors
     /// The API's refusal.
     async fn delete_pods(&self, names: &[String], timeout: Duration) -> Result<(), Failure>;
+
+    /// Makes what a load needs in a namespace of its own, and opens its connections. What a load that was broken off
+    /// has left is removed by the next fixture.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    async fn load(&self, wanted: &LoadWanted) -> Result<Arc<dyn LoadTarget>, ClusterError>;
 
     /// Reads back through one API server what its streams and the others' wrote (see `Observation::ApiWrite`).
     ///

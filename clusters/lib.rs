@@ -6,6 +6,8 @@ pub mod profile;
 pub mod provider;
 pub mod sim;
 
-pub use cluster::{Acted, Attempt, Cluster, ClusterError, Fixture, ReadBack, Tell};
+pub use cluster::{
+    Acted, Attempt, Cluster, ClusterError, Fixture, LoadRequest, LoadTarget, LoadWanted, ReadBack, Tell,
+};
 pub use profile::{LeaderElection, PROFILES, Profile, ProfileNode};
 pub use provider::{Listed, Making, Nodes, Progress, Provider, Wanted};

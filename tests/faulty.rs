@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use recoup_clusters::{
-    Acted, Attempt, Cluster, ClusterError, Fixture, Listed, Nodes, Progress, Provider, ReadBack, Tell,
-    Wanted, sim::SimProvider,
+    Acted, Attempt, Cluster, ClusterError, Fixture, Listed, LoadTarget, LoadWanted, Nodes, Progress,
+    Provider, ReadBack, Tell, Wanted, sim::SimProvider,
 };
 use recoup_model::{
     action::{ActionReport, Capability, NodeAction},
@@ -101,6 +101,18 @@ pub trait Between: Send + Sync {
     /// As there, or on purpose.
     async fn acts(&self, cluster: &Arc<dyn Cluster>, last: Duration) -> Result<Vec<Acted>, Failure> {
         cluster.acts(last).await
+    }
+
+    /// See [`Cluster::load`].
+    ///
+    /// # Errors
+    /// As there, or on purpose.
+    async fn load(
+        &self,
+        cluster: &Arc<dyn Cluster>,
+        wanted: &LoadWanted,
+    ) -> Result<Arc<dyn LoadTarget>, ClusterError> {
+        cluster.load(wanted).await
     }
 
     /// See [`Cluster::health`].
@@ -247,6 +259,10 @@ impl Cluster for Faulty {
 
     async fn delete_pods(&self, names: &[String], timeout: Duration) -> Result<(), Failure> {
         self.inner.delete_pods(names, timeout).await
+    }
+
+    async fn load(&self, wanted: &LoadWanted) -> Result<Arc<dyn LoadTarget>, ClusterError> {
+        self.between.load(&self.inner, wanted).await
     }
 
     async fn read_back_api(&self, through: &Endpoint) -> Result<ReadBack, Failure> {

@@ -19,12 +19,12 @@ use super::failure;
 use crate::ClusterError;
 
 /// client-go pings a kept connection that was silent for this long (`HTTP2_READ_IDLE_TIMEOUT_SECONDS`) …
-const PING_AFTER: Duration = Duration::from_secs(30);
+pub(super) const PING_AFTER: Duration = Duration::from_secs(30);
 /// … and gives it up when the ping is not answered for this long (`HTTP2_PING_TIMEOUT_SECONDS`).
-const PING_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// client-go's `TLSHandshakeTimeout`; a connection that is not there by then is given up.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// The first request on a new kept connection.
 const RECONNECT: Duration = Duration::from_secs(2);
 

@@ -16,6 +16,7 @@ use recoup_model::{
     spec::WorkloadSpec,
     topology::{Fingerprint, Node, NodeRole, ProviderKind},
 };
+use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
@@ -27,13 +28,14 @@ use super::{
     etcd::Member,
     failure::{self, while_doing},
     image_tar::Image,
+    load::KindLoad,
     manifests::core,
     metrics::Meters,
     objects,
     vantage::Vantage,
     watch, writes,
 };
-use crate::{Acted, Attempt, Cluster, ClusterError, Fixture, Nodes, ReadBack, Tell};
+use crate::{Acted, Attempt, Cluster, ClusterError, Fixture, LoadTarget, LoadWanted, Nodes, ReadBack, Tell};
 
 /// What is asked outside the measured path may take this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,6 +61,9 @@ pub struct KindCluster {
     pub(super) fingerprint: Fingerprint,
     configuration: Configuration,
     pub(super) api: Arc<Api>,
+    /// Where API servers listen, and how they are talked to.
+    addresses: Vec<SocketAddr>,
+    tls: ClientConfig,
     pub(super) members: Vec<Member>,
     pub(super) meters: Meters,
     pub(super) vantage: Vantage,
@@ -129,6 +134,8 @@ impl KindCluster {
             fingerprint,
             configuration,
             api: Arc::new(Api::new(lb, servers)),
+            addresses: control_planes.iter().map(|node| SocketAddr::new(node.address, API_PORT)).collect(),
+            tls: credentials.tls,
             members,
             meters,
             vantage: Vantage::new()?,
@@ -246,6 +253,10 @@ impl Cluster for KindCluster {
             }
         });
         try_join_all(deletions).await.map(drop)
+    }
+
+    async fn load(&self, wanted: &LoadWanted) -> Result<Arc<dyn LoadTarget>, ClusterError> {
+        Ok(Arc::new(KindLoad::prepare(&self.api, &self.addresses, &self.tls, wanted).await?))
     }
 
     async fn read_back_api(&self, through: &Endpoint) -> Result<ReadBack, Failure> {

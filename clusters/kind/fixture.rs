@@ -21,6 +21,7 @@ use super::{
     api::{APPLY, Call},
     cluster::{PATIENCE, Placed},
     failure::while_doing,
+    load,
     manifests::{self, CONVERGE, Manifest, PORT, SCHEDULE, VANTAGE, WORKLOAD, apps, core},
     objects::{DaemonSet, Deployment, List, Pod, Service},
     writes,
@@ -144,6 +145,10 @@ impl KindCluster {
     async fn clear(&self, deadline: Instant) -> Result<(), ClusterError> {
         let waiting = Waiting::new("the write probes' objects", deadline);
         while let Err(failure) = writes::prepare(&self.api, PATIENCE).await {
+            waiting.again(failure).await?;
+        }
+        let waiting = Waiting::new("what a load has left to be removed", deadline);
+        while let Err(failure) = load::clear(&self.api).await {
             waiting.again(failure).await?;
         }
         let waiting = Waiting::new("the write probes' etcd keys to be removed", deadline);

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use recoup_model::{
     action::{
-        ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState, StaticPod, plain_flag, plain_value,
+        ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState, StaticPod, plain_flag,
+        plain_value,
     },
     degrade::Slowed,
     time::Span,

@@ -59,9 +59,34 @@ impl SimCluster {
         (0..3).for_each(|lane| world.hang_up(Key::Kept(None, lane)));
     }
 
+    /// A load's connection to an API server: the probes' are others.
+    pub(super) fn load_call(&self, plane: usize) -> Call<'_> {
+        Call { cluster: self, key: Key::Kept(Some(plane), 1), via: Some(plane) }
+    }
+
     /// One request with its latency; `answer` sees the model at the moment when the server decides, after a
-    /// write has been committed.
+    /// write has been committed. Where there is a load, it waits in the server's queue.
     pub(super) async fn exchange<T>(
+        &self,
+        call: &Call<'_>,
+        request: Request,
+        half: Duration,
+        entry: Option<Entry>,
+        answer: impl FnMut(&mut World) -> T,
+    ) -> Result<T, Failure> {
+        let told = self.exchange_unqueued(call, request, half, entry, answer).await?;
+        let queued = {
+            let world = self.look();
+            world.backend(call.key).map_or(Duration::ZERO, |plane| world.queued(plane))
+        };
+        if !queued.is_zero() {
+            sleep(queued).await;
+        }
+        Ok(told)
+    }
+
+    /// The same, where it has waited already.
+    pub(super) async fn exchange_unqueued<T>(
         &self,
         call: &Call<'_>,
         request: Request,

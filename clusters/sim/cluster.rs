@@ -20,9 +20,14 @@ use recoup_model::{
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::metrics::Meters;
-use super::model::{Truth, World, dice::Dice, kubelet::Ready, lease::ELECTED, timing};
-use crate::{Acted, Attempt, Cluster, ClusterError, Fixture, Profile, ReadBack, Tell, Wanted};
+use super::{
+    load::SimLoad,
+    metrics::Meters,
+    model::{Truth, World, dice::Dice, kubelet::Ready, lease::ELECTED, timing},
+};
+use crate::{
+    Acted, Attempt, Cluster, ClusterError, Fixture, LoadTarget, LoadWanted, Profile, ReadBack, Tell, Wanted,
+};
 
 /// The wall time at which every model starts: 2025-01-01T00:00:00Z, so that the same seed gives the same
 /// `renewTime`, whenever it runs.
@@ -122,6 +127,12 @@ impl SimCluster {
         let world = self.look();
         let since = |(at, fact): &(Duration, _)| Some((at.checked_sub(timing::WARM_UP)?, world.named(fact)));
         world.facts.iter().filter_map(since).collect()
+    }
+
+    /// How many objects of loads there are.
+    #[must_use]
+    pub fn load_objects(&self) -> u64 {
+        self.look().load_objects
     }
 
     /// From now on a holder that is thawed after its lease was taken writes once more, as none may: for tests of
@@ -279,6 +290,7 @@ impl Cluster for SimCluster {
 
     async fn fixture(&self, workload: &WorkloadSpec) -> Result<Fixture, ClusterError> {
         let fixture = self.set_up(workload).await?;
+        self.look().load_objects = 0;
         self.hang_up_kept();
         Ok(fixture)
     }
@@ -290,6 +302,10 @@ impl Cluster for SimCluster {
 
     async fn delete_pods(&self, names: &[String], limit: Duration) -> Result<(), Failure> {
         timeout(limit, self.mark_deleted(names)).await.unwrap_or_else(|_| Err(timed_out(limit)))
+    }
+
+    async fn load(&self, _: &LoadWanted) -> Result<Arc<dyn LoadTarget>, ClusterError> {
+        Ok(Arc::new(SimLoad::prepare(self.connected_anew()).await))
     }
 
     async fn read_back_api(&self, through: &Endpoint) -> Result<ReadBack, Failure> {

@@ -10,6 +10,7 @@ mod configuration;
 mod etcd;
 mod etcd_space;
 mod limits;
+mod load;
 mod metrics;
 mod model;
 mod nodes;

@@ -5,6 +5,7 @@
 mod actions;
 mod left;
 mod limits;
+mod load;
 mod observations;
 mod oracles;
 mod slow;
@@ -44,6 +45,7 @@ async fn conforms(provider: &Arc<dyn Provider>, wanted: &Wanted) {
     oracles::watchers_tell_every_write(&*cluster).await;
     oracles::node_leases_are_renewed(&*cluster).await;
     oracles::acts_name_the_holder(&*cluster).await;
+    load::requests_of_every_kind_are_answered_and_leave_nothing(&*cluster).await;
     oracles::a_watcher_survives_its_server(&*cluster, &*cluster).await;
     actions::each_and_its_undo(provider, cluster.clone()).await;
     healthy(&*cluster).await;

@@ -10,7 +10,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use recoup_clusters::{Acted, Attempt, Cluster, ClusterError, Nodes, ReadBack, Tell};
+use recoup_clusters::{
+    Acted, Attempt, Cluster, ClusterError, LoadRequest, LoadTarget, LoadWanted, Nodes, ReadBack, Tell,
+};
 use recoup_model::{
     action::{ActionReport, NodeAction, Process, Signal},
     event::WatchNews,
@@ -174,6 +176,30 @@ fn address(fingerprint: &Fingerprint, node: &str) -> Option<String> {
     fingerprint.nodes.iter().find(|known| known.name == node).map(|node| node.address.to_string())
 }
 
+/// Lets every so manieth request leave.
+struct ThrottledLoad {
+    target: Arc<dyn LoadTarget>,
+    every: u64,
+}
+
+#[async_trait]
+impl LoadTarget for ThrottledLoad {
+    async fn send(&self, request: LoadRequest) -> Result<(), Failure> {
+        if request.number.is_multiple_of(self.every) {
+            return self.target.send(request).await;
+        }
+        Err(Failure::new(FailureClass::Observer, "the generator was throttled"))
+    }
+
+    async fn left(&self) -> Result<u64, Failure> {
+        self.target.left().await
+    }
+
+    async fn clear(&self) -> Result<(), ClusterError> {
+        self.target.clear().await
+    }
+}
+
 #[async_trait]
 impl Between for HarnessControl {
     fn obtained(&self, cluster: &Arc<dyn Cluster>) {
@@ -229,6 +255,20 @@ impl Between for HarnessControl {
             _ => {}
         }
         told
+    }
+
+    async fn load(
+        &self,
+        cluster: &Arc<dyn Cluster>,
+        wanted: &LoadWanted,
+    ) -> Result<Arc<dyn LoadTarget>, ClusterError> {
+        let target = cluster.load(wanted).await?;
+        match self.defect {
+            HarnessDefect::ThrottledLoad(every) => {
+                Ok(Arc::new(ThrottledLoad { target, every: every.max(1) }))
+            }
+            _ => Ok(target),
+        }
     }
 
     async fn read_back_api(

@@ -5,6 +5,7 @@ mod accidents;
 mod experiments;
 mod flags;
 mod left;
+mod load;
 mod predictions;
 mod records;
 mod truth;

@@ -104,7 +104,7 @@ impl World {
             match deployment.act_at {
                 _ if have == wanted => self.deployments[index].act_at = None,
                 None => {
-                    let wait = self.dice.between(timing::CONTROLLER);
+                    let wait = self.dice.between(timing::CONTROLLER) + self.delayed_by_load(manager);
                     self.deployments[index].act_at = Some(now + wait);
                 }
                 Some(at) if now < at => {}

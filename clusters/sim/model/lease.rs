@@ -66,7 +66,11 @@ impl World {
         let round = *elector.round.get_or_insert(now);
         let attempt = *elector.attempt.get_or_insert(now);
         let out_of_time = leading && now >= round + times.renew_deadline.0;
-        let success = match self.ask_local(node, Request::Write) {
+        let answer = match self.exhausted(node) {
+            true => Outcome::Waiting,
+            false => self.ask_local(node, Request::Write),
+        };
+        let success = match answer {
             // client-go gives each request half of the renew deadline.
             Outcome::Waiting if now < attempt + times.renew_deadline.0 / 2 && !out_of_time => {
                 self.push(now + timing::POLL, again);

@@ -14,6 +14,7 @@ mod fact;
 pub(crate) mod kubelet;
 pub(crate) mod lease;
 pub(crate) mod limits;
+pub(crate) mod load;
 pub(crate) mod network;
 mod process;
 pub(crate) mod raft;

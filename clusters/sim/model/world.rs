@@ -21,6 +21,7 @@ use super::{
     fact::Known,
     kubelet::{Machine, Owner, Pod},
     lease::{Elector, Lease},
+    load::Queue,
     raft::{Entry, Member},
     space::Space,
     timing,
@@ -65,6 +66,10 @@ pub(crate) struct World {
     pub(crate) members: Vec<Member>,
     pub(crate) log: Vec<Entry>,
     pub(crate) apis: Vec<ApiServer>,
+    /// Of the API servers, by node.
+    pub(crate) queues: Vec<Queue>,
+    /// What loads have made and not removed.
+    pub(crate) load_objects: u64,
     /// None with a single control plane.
     pub(crate) balancer: Option<Balancer>,
     pub(crate) balancer_address: String,
@@ -121,6 +126,8 @@ impl World {
             members: vec![Member::new(); planes],
             log: Vec::new(),
             apis: vec![ApiServer::default(); planes],
+            queues: vec![Queue::default(); planes],
+            load_objects: 0,
             balancer: (planes > 1).then(|| Balancer::new(planes)),
             balancer_address,
             connections: BTreeMap::new(),

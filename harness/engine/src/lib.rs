@@ -3,6 +3,7 @@
 pub mod choose;
 pub mod heal;
 pub mod ledger;
+pub mod load;
 pub mod probes;
 pub mod reader;
 pub mod reaper;
@@ -15,8 +16,8 @@ mod context;
 mod ending;
 mod experiment;
 mod faults;
-mod handshake;
 mod flags;
+mod handshake;
 mod overhead;
 mod residue;
 mod session;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use crate::{
     action::{ActionReport, NodeAction, ProcessState},
     configuration::Configuration,
+    load::Slice,
     observation::{Endpoint, Failure, Observed},
     plan::Plan,
     time::{Offset, Span},
@@ -181,6 +182,26 @@ pub enum Event {
         node: String,
         /// The processes of the component now.
         processes: Vec<ProcessState>,
+    },
+    /// A load begins: what it needs is in place, and its first request is due.
+    LoadStarted {
+        /// The step.
+        step: u32,
+        /// Just before.
+        began: Offset,
+        /// Just after.
+        ended: Offset,
+    },
+    /// One second of a load; recorded once every request that was due in it has ended.
+    LoadSlice(Slice),
+    /// A load is over: no request is due any more, and what it made is removed.
+    LoadEnded {
+        /// The step.
+        step: u32,
+        /// When the last request was no longer due.
+        began: Offset,
+        /// When what it made was removed.
+        ended: Offset,
     },
     /// Acknowledged writes read back after recovery.
     WritesReadBack {

@@ -5,7 +5,7 @@
 pub mod action;
 mod aftermath;
 pub mod assertion;
-mod capacity;
+pub mod capacity;
 pub mod compare;
 pub mod configuration;
 pub mod degrade;
@@ -13,6 +13,7 @@ pub mod event;
 mod evidence;
 pub mod judge;
 pub mod lanes;
+pub mod load;
 pub mod metrics;
 pub mod milestone;
 pub mod observation;

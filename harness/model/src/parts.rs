@@ -88,7 +88,7 @@ fn during(timeline: &Timeline) -> Option<(Offset, Offset)> {
         return Some((from, to.unwrap_or(timeline.ended())));
     }
     let fault = timeline.fault()?;
-    let came = timeline.plan.milestones.iter().filter_map(|one| match milestone::find(timeline, &one.when) {
+    let came = timeline.plan.milestones.iter().filter_map(|one| match milestone::find(timeline, one) {
         Found::At(moment) => Some(moment.at),
         _ => None,
     });

@@ -145,6 +145,7 @@ fn bare(
         decisive: Vec::new(),
         metrics: Vec::new(),
         flags: Flags::new(),
+        loads: Vec::new(),
         notes: Vec::new(),
     }
 }

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     action::{NodeAction, ProcessId, ProcessState},
     event::{Act, Event, Phase, Record, Sample, Stage, WatchNews},
+    load::Slice,
     observation::{Failure, FailureClass, Observation, Observed},
     plan::{Plan, Stream},
     residue,
-    spec::{Pattern, Step},
+    spec::{Pattern, Step, counts},
     time::{Offset, Span},
     topology::{Fingerprint, NodeRole},
 };
@@ -193,6 +194,8 @@ pub struct Timeline {
     pub after: Option<Vec<String>>,
     /// What was found and mended, and other notes.
     pub notes: Vec<String>,
+    /// What is recorded of each step's load, in the order of time.
+    pub loads: BTreeMap<u32, Vec<Slice>>,
     /// Acknowledged writes as they were found.
     pub read_backs: Vec<ReadBack>,
     /// What each watcher was told, by the API server that it goes through.
@@ -223,6 +226,7 @@ impl Timeline {
             before: None,
             after: None,
             notes: Vec::new(),
+            loads: BTreeMap::new(),
             read_backs: Vec::new(),
             watched: BTreeMap::new(),
             acted: None,
@@ -265,6 +269,11 @@ impl Timeline {
             Event::Acted { acts, grace, failure } => {
                 self.acted = Some((acts.clone(), failure.clone()));
                 self.grace.clone_from(grace);
+            }
+            Event::LoadSlice(slice) => {
+                let slices = self.loads.entry(slice.step).or_default();
+                slices.push(slice.clone());
+                slices.sort_by_key(|slice| slice.from);
             }
             other => self.push_step(record.at, other),
         }
@@ -309,6 +318,14 @@ impl Timeline {
             Event::Undone { step, node, began, ended, .. } => {
                 self.steps.entry(*step).or_default().undone.push((node.clone(), *began, *ended));
             }
+            Event::LoadStarted { step, began, ended } => {
+                let injection =
+                    Injection { node: String::new(), began: *began, ended: *ended, processes: Vec::new() };
+                self.steps.entry(*step).or_default().injected.push(injection);
+            }
+            Event::LoadEnded { step, began, ended } => {
+                self.steps.entry(*step).or_default().undone.push((String::new(), *began, *ended));
+            }
             Event::Aftermath { step, node, processes } => {
                 self.steps.entry(*step).or_default().aftermath.push((node.clone(), processes.clone()));
             }
@@ -323,6 +340,12 @@ impl Timeline {
     pub fn faults(&self) -> impl Iterator<Item = (u32, &Step, Option<&Trace>)> {
         let numbered = (1..).zip(&self.plan.steps);
         numbered.filter(|(_, step)| step.is_fault()).map(|(n, step)| (n, step, self.steps.get(&n)))
+    }
+
+    /// The steps that times count from: a load beside another fault is the weather in which that happens.
+    fn decisive(&self) -> impl Iterator<Item = (&Step, Option<&Trace>)> {
+        let steps = &self.plan.steps;
+        self.faults().filter(|(_, step, _)| counts(steps, step)).map(|(_, step, trace)| (step, trace))
     }
 
     /// The nodes that were hit.
@@ -342,10 +365,10 @@ impl Timeline {
         self.series.iter().filter(|series| pattern.fits(&series.stream.name, &targets, &self.nodes)).collect()
     }
 
-    /// The first fault's injection.
+    /// The first fault's injection; that of a load only where nothing else is broken.
     #[must_use]
     pub fn fault(&self) -> Option<Moment> {
-        let injected = self.faults().filter_map(|(_, _, trace)| trace).flat_map(|trace| &trace.injected);
+        let injected = self.decisive().filter_map(|(_, trace)| trace).flat_map(|trace| &trace.injected);
         let first = injected.min_by_key(|injection| injection.began)?;
         Some(Moment { low: first.began, at: first.ended, high: first.ended })
     }
@@ -353,13 +376,13 @@ impl Timeline {
     /// The end of the last fault's injection.
     #[must_use]
     pub fn last_injection(&self) -> Option<Offset> {
-        self.faults().filter_map(|(_, _, trace)| trace).flat_map(|t| &t.injected).map(|i| i.ended).max()
+        self.decisive().filter_map(|(_, trace)| trace).flat_map(|t| &t.injected).map(|i| i.ended).max()
     }
 
     /// The beginning of the first undo.
     #[must_use]
     pub fn first_undo(&self) -> Option<Offset> {
-        let faults = self.faults().filter_map(|(_, _, trace)| trace);
+        let faults = self.decisive().filter_map(|(_, trace)| trace);
         faults.flat_map(|trace| &trace.undone).map(|(_, began, _)| *began).min()
     }
 
@@ -367,7 +390,7 @@ impl Timeline {
     #[must_use]
     pub fn undo(&self) -> Option<Moment> {
         let mut last: Option<Moment> = None;
-        for (_, step, trace) in self.faults() {
+        for (step, trace) in self.decisive() {
             let trace = trace?;
             let times = match step {
                 Step::Signal(fault) => usize::try_from(fault.times).unwrap_or(usize::MAX),

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    load::LoadResult,
     metrics::MetricMove,
     parts::{PartResult, PartSpan},
     predict::Prediction,
@@ -295,6 +296,9 @@ pub struct ExperimentResult {
     /// Flags of static pods that had other values than the cluster's own.
     #[serde(default, skip_serializing_if = "Flags::is_empty")]
     pub flags: Flags,
+    /// What loads came to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loads: Vec<LoadResult>,
     /// What was found and mended before.
     pub notes: Vec<String>,
 }

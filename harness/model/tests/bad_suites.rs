@@ -49,6 +49,12 @@ macro_rules! cases {
 }
 
 cases! {
+    loads_that_load_nothing: [("- signal: {process: etcd, on: raftLeader, signal: KILL}", "- load: {mix: {get: 0}, for: 10s}\n        - load: {mix: {get: 1}, rate: 10/s, ramp: {from: 9/s, to: 3/s, steps: 1}, connections: 0, for: 10s}")];
+    a_rate_that_no_load_reaches: [
+        ("- signal: {process: etcd, on: raftLeader, signal: KILL}", "- load: {mix: {get: 1}, rate: 10/s, for: 10s}"),
+        ("- gap: {of: api/write/lb/reused, max: 3s}", "- holdsUpTo: {rate: 20/s, convergence: 0s}"),
+    ];
+    a_knee_beside_a_fault: [("- gap: {of: api/write/lb/reused, max: 3s}", "- holdsUpTo: {rate: 20/s, convergence: 8s}")];
     no_yaml: [("spec:", "spec: {")];
     unknown_field: [("process:", "proces:")];
     unknown_step: [("- signal:", "- signals:")];

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use recoup_model::{
     spec::{Since, When, Within},
-    time::Span,
+    time::{Offset, Span},
     verdict::{Checked, ExperimentResult, Interval, Measure, Outage, RunResult, StreamResult, Verdict},
 };
 
@@ -17,6 +17,13 @@ pub(crate) fn simulated(run: &RunResult) -> bool {
     run.simulated
         || run.experiments.iter().any(|e| e.simulated)
         || run.clusters.iter().any(recoup_model::topology::Fingerprint::simulated)
+}
+
+/// When the first fault took effect; a load only counts where nothing else was broken.
+pub(crate) fn fault(experiment: &ExperimentResult) -> Offset {
+    let bands = &experiment.bands;
+    let first = bands.iter().find(|band| band.key != "load").or(bands.first());
+    first.map_or(experiment.started, |band| band.from)
 }
 
 /// A length of time to two or three digits, as people say it: `95 ms`, `1.4 s`, `131 s`, `12 min 5 s`.
@@ -170,7 +177,7 @@ fn felt(experiment: &ExperimentResult) -> Option<Felt> {
     ];
     VIEWS.iter().find_map(|(prefix, what, felt)| {
         let streams = experiment.streams.iter().filter(|s| s.name.starts_with(prefix));
-        let fault = experiment.bands.first().map_or(experiment.started, |band| band.from);
+        let fault = fault(experiment);
         // What ended before the fault is the baseline's trouble and not the answer.
         let outages = streams.flat_map(|s| &s.outages).filter(|o| o.to.is_none_or(|to| to >= fault));
         let worst = outages.max_by_key(|outage| length(outage, experiment.ended))?;

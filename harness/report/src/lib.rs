@@ -10,6 +10,7 @@ mod files;
 mod html;
 mod json;
 mod junit;
+mod load;
 mod metrics;
 mod predicted;
 mod repetition;

@@ -9,7 +9,7 @@ use recoup_model::{
 
 use crate::{
     figures::{self, Counts, SIMULATED},
-    predicted,
+    load, predicted,
     repetition::{self, Group},
     sections,
 };
@@ -39,6 +39,7 @@ pub fn summary(run: &RunResult) -> String {
         };
     }
     out += &over_trials(run);
+    out += &loads(run);
     for experiment in &run.experiments {
         if matches!(experiment.verdict, Verdict::Fail | Verdict::Inconclusive) {
             out += &details(experiment, &repetition::mark(run, experiment));
@@ -141,6 +142,33 @@ fn over_trials(run: &RunResult) -> String {
     for found in &run.repetitions {
         if let Some(line) = repetition::left_out(found) {
             out += &format!("\n{}: {line}\n", escape(&found.id));
+        }
+    }
+    out
+}
+
+/// A table per load, with a row per rate.
+fn loads(run: &RunResult) -> String {
+    let mut out = String::new();
+    for experiment in &run.experiments {
+        for load in load::told(experiment) {
+            let trial = repetition::mark(run, experiment);
+            out += &format!(
+                "\n### Load: {}{trial}\n\n{}\n\n",
+                escape(&experiment.id),
+                escape(&load::knee(load))
+            );
+            out += &format!(
+                "| {} | |\n|{}\n",
+                load::COLUMNS.join(" | "),
+                " --- |".repeat(load::COLUMNS.len() + 1)
+            );
+            for stage in &load.stages {
+                let because = if stage.because.is_empty() { "" } else { ": " };
+                let state = format!("{}{because}{}", load::state(stage), escape(&stage.because));
+                out += &format!("| {} | {state} |\n", load::row(stage).join(" | "));
+            }
+            out += &format!("\n{}\n", load::NOTE);
         }
     }
     out

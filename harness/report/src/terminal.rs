@@ -1,6 +1,7 @@
 //! The plain-text summary that ends a run on a terminal or in a log.
 
 use recoup_model::{
+    load::LoadResult,
     repetition::Repetition,
     verdict::{ExperimentResult, RunResult, Verdict},
 };
@@ -8,7 +9,7 @@ use recoup_model::{
 use crate::{
     distributions,
     figures::{self, Counts, SIMULATED},
-    metrics, predicted,
+    load, metrics, predicted,
     repetition::{self, Group},
     tradeoff::{self, tradeoffs},
 };
@@ -81,11 +82,34 @@ fn block(experiment: &ExperimentResult, trial: &str) -> String {
         let line = format!("{} {name}: {detail}", figures::sign(verdict));
         out += &wrapped(&line, "              ");
     }
+    for load in load::told(experiment) {
+        out += &loaded(load);
+    }
     for interval in figures::missed_predictions(experiment) {
         out += &wrapped(&format!("{} was predicted", interval.milestone.name), "              ");
         for sum in predicted::lines(interval) {
             out += &wrapped(&sum, "                ");
         }
+    }
+    out
+}
+
+/// A load: its knee, and a line per rate.
+fn loaded(load: &LoadResult) -> String {
+    let indent = "              ";
+    let mut out = wrapped(&load::knee(load), indent);
+    let line = |cells: [String; 7], state: &str| {
+        let [offered, answered, throttled, failed, p50, p99, converged] = cells;
+        let line = format!(
+            "{offered:>8} {answered:>8} {throttled:>5} {failed:>6}  {p50:<16} {p99:<16} {converged:<12} {state}"
+        );
+        format!("{indent}{}\n", clean(line.trim_end()))
+    };
+    let mut names = load::COLUMNS.map(str::to_owned);
+    names[6] = "convergence".into();
+    out += &line(names, "");
+    for stage in &load.stages {
+        out += &line(load::row(stage), load::state(stage));
     }
     out
 }

@@ -114,6 +114,8 @@ impl Narrator {
                 format!("another process ({}) runs on {node} since {seen}", process.id.pid)
             }
             Event::Undone { node, action, .. } => format!("undone: {} on {node}", action.name()),
+            Event::LoadStarted { step, .. } => format!("step {step}: the first request leaves"),
+            Event::LoadEnded { step, .. } => format!("step {step}: the load is over"),
             Event::DeletionAnswered { pods, refused, .. } => return self.deletion(pods, refused.as_ref()),
             Event::WritesReadBack { through, failure: Some(failure), .. } => {
                 format!("the writes could not be read back through {through}: {failure}")
@@ -145,6 +147,7 @@ impl Narrator {
             }
             Event::RunFinished { interrupted: true } => "the run was interrupted".into(),
             Event::Sample(_)
+            | Event::LoadSlice(_)
             | Event::Injected { .. }
             | Event::WritesReadBack { .. }
             | Event::Aftermath { .. }

@@ -1,9 +1,62 @@
 //! `load:` requests for the API servers, on schedule whatever the answers.
 
-use recoup_model::spec::LoadStep;
+use recoup_clusters::LoadWanted;
+use recoup_model::{event::Event, load::Schedule, spec::LoadStep};
+use tokio::time::Instant;
 
-use crate::context::{Broken, Context};
+use crate::{
+    context::{Broken, Context},
+    load::Generator,
+};
 
-pub(super) async fn run(_context: &Context, _step: u32, _load: &LoadStep) -> Result<(), Broken> {
-    Err(Broken::NoTarget("NOT WRITTEN YET".into()))
+pub(super) async fn run(context: &Context, step: u32, load: &LoadStep) -> Result<(), Broken> {
+    let step = context.step(step, "load", &[], words(load));
+    let clock = context.recorder.clock();
+    let wanted = LoadWanted { connections: load.connections, size: load.size.0 };
+    let target = context.cluster.load(&wanted).await?;
+    context.loads().push(std::sync::Arc::clone(&target));
+    let generator = Generator {
+        target,
+        schedule: Schedule::new(load, context.draw()),
+        connections: load.connections,
+        timeout: load.timeout.0,
+        step: step.step,
+        clock,
+        cancel: context.cancel.clone(),
+    };
+    let begin = Instant::now();
+    let began = clock.offset(begin);
+    let (number, end) = (step.step, began.plus(load.hold.0));
+    context.recorder.record(Event::LoadStarted { step: number, began, ended: clock.now() });
+    context.background(async move {
+        let context = &step.context;
+        let recorder = context.recorder.clone();
+        let totals = generator.run(begin, move |slice| drop(recorder.record(Event::LoadSlice(slice)))).await;
+        let totals = totals.map_err(|error| Broken::Panicked(error.to_string()))?;
+        let seen =
+            format!("{} of {} requests left, {} had good answers", totals.sent, totals.due, totals.answered);
+        step.record_evidence(
+            "the API servers",
+            "requests of the load were answered",
+            totals.answered > 0,
+            seen,
+        );
+        let began = end.min(clock.now());
+        context.clear_loads().await;
+        context.recorder.record(Event::LoadEnded { step: number, began, ended: clock.now() });
+        Ok(())
+    });
+    Ok(())
+}
+
+/// As in `50/s to 400/s in 8 steps of get 6, list 1 over 12 connections`.
+fn words(load: &LoadStep) -> String {
+    let rate = match (load.rate, load.ramp) {
+        (_, Some(ramp)) => format!("{} to {} in {} steps", ramp.from, ramp.to, ramp.steps),
+        (Some(rate), None) => rate.to_string(),
+        (None, None) => "no requests".into(),
+    };
+    let mix = load.mix.iter().filter(|(_, weight)| **weight > 0);
+    let mix: Vec<String> = mix.map(|(verb, weight)| format!("{} {weight}", verb.name())).collect();
+    format!("{rate} of {} over {} connections for {}", mix.join(", "), load.connections, load.hold)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{node_lease, quorum, roles, silence};
+use super::{load, node_lease, quorum, roles, silence};
 use crate::{
     time::Offset,
     timeline::{Timeline, Trace},
@@ -34,6 +34,7 @@ pub(crate) fn gather(timeline: &Timeline) -> Vec<Evidence> {
     let losses = quorum::losses(timeline);
     all.extend(losses.iter().map(|loss| quorum::lost(timeline, loss)));
     all.extend(node_lease::stopped(timeline, &losses));
+    all.extend(load::loads(timeline));
     all.sort_by_key(|evidence| evidence.step);
     all
 }

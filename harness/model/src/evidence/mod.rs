@@ -4,6 +4,7 @@
 //! Nothing is demanded here that a healthy run could fail to show: each file says what its probes can miss.
 
 mod gather;
+mod load;
 mod node_lease;
 mod quorum;
 mod roles;

@@ -56,10 +56,9 @@ pub(super) struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// The experiment's only fault on the control plane or the nodes (a killed container of the workload does not
-    /// disturb them), where it hits that process alone.
+    /// disturb them, and a load beside it is the weather), where it hits that process alone.
     pub(super) fn only(&self, process: Process) -> Option<Blow<'a>> {
-        let mut faults =
-            self.plan.steps.iter().filter(|s| s.is_fault() && !matches!(s, Step::KillContainer(_)));
+        let mut faults = self.plan.steps.iter().filter(|s| breaks(s) && !matches!(s, Step::KillContainer(_)));
         let (first, other) = (faults.next()?, faults.next());
         blow(first).filter(|(hit, _)| *hit == process && other.is_none()).map(|(_, blow)| blow)
     }
@@ -67,7 +66,7 @@ impl<'a> Scene<'a> {
     /// Waiting between the first fault and the step of that kind that comes first.
     pub(super) fn waits_before(&self, wanted: fn(&Step) -> bool) -> Option<(Duration, u32)> {
         let steps = &self.plan.steps;
-        let first = steps.iter().position(Step::is_fault)?;
+        let first = steps.iter().position(breaks)?;
         let at = steps.iter().position(wanted).filter(|at| *at > first)?;
         let between = &steps[first..at];
         let waited =
@@ -92,6 +91,11 @@ impl<'a> Scene<'a> {
             false => Sum::new().each(hold, "the fault lasts", "`for` of the step").allow(&ACT),
         }
     }
+}
+
+/// True for a fault that is no load.
+fn breaks(step: &Step) -> bool {
+    step.is_fault() && !matches!(step, Step::Load(_))
 }
 
 fn blow(step: &Step) -> Option<(Process, Blow<'_>)> {

@@ -293,7 +293,7 @@ pub enum Side {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HoldsUpTo {
-    /// The least rate, as offered, at which it may cease to hold.
+    /// It must hold at this rate, as offered, and at every lower one of the ramp.
     pub rate: Frequency,
     /// A changed Deployment converges within this (needs the probe `convergence`).
     pub convergence: Span,

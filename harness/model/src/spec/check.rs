@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use super::{
-    Assertion, ExperimentSpec, Flags, LimitFault, LoadStep, Milestone, Part, Pattern, ProbeSpecs, RateSpec, Step,
-    Target, Variant, When, Within, load::merged,
+    Assertion, ExperimentSpec, Flags, HoldsUpTo, LimitFault, LoadStep, Milestone, Part, Pattern, ProbeSpecs,
+    RateSpec, Step, Target, Variant, When, Within, counts, load::merged,
 };
 use crate::{
     action::{Signal, plain_flag, plain_value},
@@ -201,6 +201,9 @@ fn step(step: &Step, n: usize, steps: &[Step], at: &str, found: &mut Findings<'_
         }
         Step::Load(load) => {
             self::load(load, &at, found);
+            if steps[..n].iter().any(|earlier| matches!(earlier, Step::Load(_))) {
+                found.add(&at, "there is a load already: one mix of all requests tells what each rate does");
+            }
             None
         }
         Step::Unit(_) | Step::Pause(_) | Step::Drop(_) | Step::KillContainer(_) | Step::FillEtcd(_) => {
@@ -306,7 +309,7 @@ fn milestone(one: &Milestone, spec: &ExperimentSpec, variant: &Variant, at: &str
 
 fn assertion(one: &Assertion, spec: &ExperimentSpec, variant: &Variant, at: &str, found: &mut Findings<'_>) {
     let at = format!("{at}.{}", one.key());
-    let hold = variant.steps.iter().any(|step| step.hold().is_some());
+    let hold = variant.steps.iter().any(|step| counts(&variant.steps, step) && step.hold().is_some());
     match one {
         Assertion::Fails(share) | Assertion::Succeeds(share) => {
             if !(0.0..=1.0).contains(&share.share) {
@@ -356,6 +359,7 @@ fn assertion(one: &Assertion, spec: &ExperimentSpec, variant: &Variant, at: &str
             let message = format!("the variant {:?} ends no process by KILL or TERM", variant.name);
             found.add(&at, message);
         }
+        Assertion::HoldsUpTo(settings) => holds_up_to(settings, variant, &at, found),
         Assertion::ComesBack(settings) if settings.within.0.is_zero() => {
             found.add(format!("{at}.within"), "must be longer than 0s");
         }
@@ -363,6 +367,32 @@ fn assertion(one: &Assertion, spec: &ExperimentSpec, variant: &Variant, at: &str
     }
     for pattern in one.patterns() {
         matches_something(&pattern, spec, &at, found);
+    }
+}
+
+/// A load of that variant reaches the rate, and nothing else is broken.
+fn holds_up_to(settings: &HoldsUpTo, variant: &Variant, at: &str, found: &mut Findings<'_>) {
+    let name = &variant.name;
+    let loads = variant.steps.iter().filter_map(|step| match step {
+        Step::Load(load) => Some(load),
+        _ => None,
+    });
+    match loads.filter_map(|load| load.ramp.map(|ramp| ramp.to).or(load.rate)).max() {
+        None => found.add(at, format!("the variant {name:?} has no step `load`")),
+        Some(top) if top < settings.rate => {
+            let message =
+                format!("{} is more than the load of the variant {name:?} reaches: {top}", settings.rate);
+            found.add(format!("{at}.rate"), message);
+        }
+        Some(_) => {}
+    }
+    if variant.steps.iter().any(|step| step.is_fault() && !matches!(step, Step::Load(_))) {
+        let message =
+            format!("the variant {name:?} breaks something besides: whose doing it was could not be told");
+        found.add(at, message);
+    }
+    if settings.convergence.0.is_zero() {
+        found.add(format!("{at}.convergence"), "must be longer than 0s");
     }
 }
 

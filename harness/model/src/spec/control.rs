@@ -200,6 +200,8 @@ pub enum HarnessDefect {
     UndoSwallowed,
     /// Of each stream's attempts only every so manieth is made; the observer loses the others.
     Throttled(u64),
+    /// Of a load's requests only every so manieth leaves: its generator cannot keep its schedule.
+    ThrottledLoad(u64),
     /// After the fault, the nodes that it hit are seen with another address.
     OtherAddress,
     /// One write that was acknowledged while the fault lasted is not found when all are read back through API servers.

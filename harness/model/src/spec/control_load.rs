@@ -46,6 +46,7 @@ files![CONTROLS: "The controls' files by name, with their text.";
     "hold-ends-early",
     "residue",
     "other-address",
+    "throttled-load",
     "throttled-prober",
     "lost-write",
     "lost-member-write",
@@ -230,7 +231,7 @@ fn defect(defect: &Defect, found: &mut Findings<'_>) {
                 HarnessDefect::EndsEarly(span) if span.0.is_zero() => {
                     found.add(format!("{at}.endsEarly"), "must be longer than 0s");
                 }
-                HarnessDefect::Throttled(every) if *every < 2 => {
+                HarnessDefect::Throttled(every) | HarnessDefect::ThrottledLoad(every) if *every < 2 => {
                     found.add(format!("{at}.throttled"), "must be at least 2: every single one is all");
                 }
                 HarnessDefect::LateWrite(lease) => known_lease(lease, &format!("{at}.lateWrite"), found),

@@ -225,17 +225,17 @@ pub struct FillEtcd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum LoadVerb {
-    /// All objects of the load's own namespace.
+    /// All objects of the load's own namespace: 32 that stand, and what was created and not yet deleted.
     List,
     /// One object.
     Get,
-    /// A watch from now on, ended after a second; its time is that until it is opened.
+    /// A watch of one object, ended after a second; its time is that until it is opened.
     Watch,
     /// A new object.
     Create,
-    /// Another content for one.
+    /// Another content for one of those that stand.
     Update,
-    /// One that was created.
+    /// One that was created; where none is left, a request for one that is not there.
     Delete,
 }
 
@@ -382,6 +382,13 @@ impl Step {
             Step::KillContainer(_) | Step::DeletePods(_) | Step::Wait(_) => None,
         }
     }
+}
+
+/// True for steps that the times of an experiment count from: faults, and loads where nothing else is broken.
+#[must_use]
+pub fn counts(steps: &[Step], step: &Step) -> bool {
+    let load = |step: &Step| matches!(step, Step::Load(_));
+    step.is_fault() && (!load(step) || !steps.iter().any(|other| other.is_fault() && !load(other)))
 }
 
 fn connections() -> u32 {

@@ -18,7 +18,7 @@ pub use builtin::{SUITES, builtin};
 pub use control_load::{CONTROLS, controls, load_control};
 pub use fault::{
     DeletePods, DropFault, FillEtcd, KillContainer, LimitFault, LoadStep, LoadVerb, PauseFault, Peers, Ramp,
-    SignalFault, SlowFault, StaticPodFault, Step, Target, UnitFault,
+    SignalFault, SlowFault, StaticPodFault, Step, Target, UnitFault, counts,
 };
 pub use load::load;
 pub use needs::{Requirements, requirements};

@@ -110,7 +110,10 @@ pub fn requirements(plan: &Plan) -> Requirements {
 }
 
 fn hits_workers(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| matches!(step.on(), Some(Target::Worker | Target::WorkloadNode)))
+    // A killed container of the workload leaves its node as it is.
+    let hits = |step: &&Step| !matches!(step, Step::KillContainer(_));
+    let on = |step: &Step| matches!(step.on(), Some(Target::Worker | Target::WorkloadNode));
+    plan.steps.iter().filter(hits).any(on)
 }
 
 #[cfg(test)]

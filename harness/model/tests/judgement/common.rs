@@ -7,7 +7,7 @@ use recoup_model::{
     event::{Event, Phase, Record, Sample, Stage},
     observation::{Failure, FailureClass, NodeState, Observation, Observed, PodState},
     plan::{Plan, Stream},
-    spec::{Step, load},
+    spec::{LoadStep, Step, load},
     time::Offset,
     topology::{Fingerprint, Node, NodeRole, ProviderKind},
     verdict::ExperimentResult,
@@ -15,6 +15,8 @@ use recoup_model::{
 
 /// The fault comes this long after the baseline's start.
 pub const FAULT: f64 = 10.0;
+/// So long before another fault a load begins.
+pub const BEFORE: f64 = 3.0;
 
 pub fn at(seconds: f64) -> Offset {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small positive numbers")]
@@ -126,6 +128,10 @@ impl Story {
         ];
         let action = NodeAction::Signal { process: Process::Etcd, signal: Signal::Kill, only: None };
         for (n, step) in (1..).zip(&self.plan.steps).filter(|(_, step)| step.is_fault()) {
+            if let Step::Load(load) = step {
+                all.extend(self.load(n, load));
+                continue;
+            }
             let targets = self.targets();
             let (key, description) = (step.key().to_owned(), "a fault".to_owned());
             all.push((FAULT, Event::StepStarted { step: n, key, targets, description }));
@@ -187,6 +193,24 @@ impl Story {
         records.extend(self.more.iter().cloned());
         records.sort_by_key(|record| record.at);
         records
+    }
+
+    /// A load from the fault on, or beside another fault from [`BEFORE`] it on; its slices are in `more`.
+    fn load(&self, step: u32, load: &LoadStep) -> Vec<(f64, Event)> {
+        let alone = self.plan.steps.iter().filter(|step| step.is_fault()).count() == 1;
+        let from = if alone { FAULT } else { FAULT - BEFORE };
+        let to = from + load.hold.0.as_secs_f64();
+        let (key, description, targets) = ("load".to_owned(), "a load".to_owned(), Vec::new());
+        let mut all = vec![
+            (from, Event::StepStarted { step, key, targets, description }),
+            (from, Event::LoadStarted { step, began: at(from), ended: at(from) }),
+            (to + 0.2, Event::LoadEnded { step, began: at(to), ended: at(to + 0.2) }),
+        ];
+        if self.evidence {
+            let (check, seen, node) = ("it was answered".into(), String::new(), "the API servers".into());
+            all.push((to, Event::Evidence { step, node, check, effective: self.effective, seen }));
+        }
+        all
     }
 
     fn targets(&self) -> Vec<String> {

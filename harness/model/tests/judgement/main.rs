@@ -3,6 +3,7 @@
 mod common;
 mod evidence;
 mod judge;
+mod load;
 mod metrics;
 mod oracles;
 mod run;

@@ -2,6 +2,7 @@
 
 mod distributions;
 mod lanes;
+mod load;
 mod metrics;
 mod oracles;
 mod page;

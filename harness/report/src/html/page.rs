@@ -9,6 +9,7 @@ use recoup_model::{
 use super::{
     distributions::distributions,
     lanes::Names,
+    load::loads,
     metrics::metrics,
     oracles::oracles,
     predictions::predictions,
@@ -225,6 +226,7 @@ fn section(number: usize, experiment: &ExperimentResult, trial: &str, names: &Na
                 }
                 (distributions(experiment, names))
                 (metrics(experiment, names))
+                (loads(experiment))
                 (evidence(experiment, &scale))
                 (conditions(experiment))
                 (predictions(experiment))

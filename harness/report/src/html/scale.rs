@@ -7,6 +7,8 @@ use recoup_model::{
     verdict::{ExperimentResult, Measure},
 };
 
+use crate::figures;
+
 /// Left edge of the plot: before it stand the lanes' names.
 pub(super) const LEFT: f64 = 250.0;
 /// Right edge of the plot: behind it stand the figures.
@@ -30,7 +32,7 @@ pub(super) struct Scale {
 impl Scale {
     /// The part of the experiment in which something failed, changed or was awaited, with a margin.
     pub(super) fn of(experiment: &ExperimentResult) -> Scale {
-        let zero = experiment.bands.first().map_or(experiment.started, |band| band.from);
+        let zero = figures::fault(experiment);
         let relative = |at: Offset| at.seconds() - zero.seconds();
         let mut scale = Scale {
             zero,

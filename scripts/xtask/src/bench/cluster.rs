@@ -1,11 +1,12 @@
 //! The targets, as the engine sees a cluster: each is an API server of its own node.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use async_trait::async_trait;
 use recoup_clusters::{
-    Acted, Attempt, Cluster, ClusterError, Fixture, Nodes, ReadBack, Tell, kind::HttpTarget,
+    Acted, Attempt, Cluster, ClusterError, Fixture, LoadTarget, LoadWanted, Nodes, ReadBack, Tell,
+    kind::HttpTarget,
 };
 use recoup_model::{
     action::{ActionReport, Capability, NodeAction},
@@ -117,6 +118,10 @@ impl Cluster for Targets {
 
     async fn delete_pods(&self, _names: &[String], _timeout: Duration) -> Result<(), Failure> {
         Err(not_here())
+    }
+
+    async fn load(&self, _wanted: &LoadWanted) -> Result<Arc<dyn LoadTarget>, ClusterError> {
+        Err(ClusterError::NoSuchCluster("bench".into()))
     }
 
     async fn read_back_api(&self, _through: &Endpoint) -> Result<ReadBack, Failure> {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use recoup_model::time::Span;
 
-use super::{accuracy, delay, overhead, serve};
+use super::{accuracy, delay, open_loop, overhead, serve};
 
 /// Which measurement.
 #[derive(Subcommand)]
@@ -17,7 +17,9 @@ pub enum Bench {
     Overhead(Overhead),
     /// How exactly packets are held back where the kernel lacks netem. Needs root and NFQUEUE.
     Delay(Delay),
-    /// Servers for `overhead`, in a process of their own.
+    /// What a load costs its generator, beside well-known load tools, and what either tells of a server that stalls.
+    Load(Load),
+    /// Servers for `overhead` and `load`, in a process of their own.
     #[command(hide = true)]
     Serve {
         /// How many.
@@ -101,6 +103,26 @@ pub struct Delay {
     pub out: PathBuf,
 }
 
+/// Of `bench load`.
+#[derive(Args, Clone, Debug)]
+pub struct Load {
+    /// Requests a second of the open loop, one measurement each.
+    #[arg(long, value_delimiter = ',', default_value = "1000,4000,8000")]
+    pub rates: Vec<u32>,
+    /// How long each is measured; a stall of a second lies in the middle of another as long.
+    #[arg(long, default_value = "10s")]
+    pub duration: Span,
+    /// Connections.
+    #[arg(long, default_value_t = 12)]
+    pub connections: u32,
+    /// With this very build, whatever its profile.
+    #[arg(long, hide = true)]
+    pub this_build: bool,
+    /// Where the table and the figures are written: load.md and load.json.
+    #[arg(long, default_value = "target/bench")]
+    pub out: PathBuf,
+}
+
 /// Carries one out; in a release build, because that is what users run.
 ///
 /// # Errors
@@ -110,6 +132,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Accuracy(args) => args.this_build,
         Bench::Overhead(args) => args.this_build,
         Bench::Delay(args) => args.this_build,
+        Bench::Load(args) => args.this_build,
         Bench::Serve { .. } => true,
     };
     if cfg!(debug_assertions) && !this_build {
@@ -119,6 +142,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Accuracy(args) => accuracy::run(args),
         Bench::Overhead(args) => overhead::run(args),
         Bench::Delay(args) => delay::run(args),
+        Bench::Load(args) => open_loop::run(args),
         Bench::Serve { count } => serve::run(*count),
     }
 }

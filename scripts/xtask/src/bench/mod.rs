@@ -12,11 +12,13 @@ mod load;
 mod machine;
 mod measure;
 mod netns;
+mod open_loop;
 mod overhead;
 mod score;
 mod script;
 mod serve;
 mod table;
 mod target;
+mod tool;
 
 pub use command::{Bench, run};

@@ -151,13 +151,13 @@ fn markdown(machine: &Machine, all: &[Used]) -> Result<String> {
 }
 
 /// The servers' process; ends with this one, which holds its standard input.
-struct Servers {
+pub(super) struct Servers {
     process: Child,
-    addresses: Vec<Address>,
+    pub(super) addresses: Vec<Address>,
 }
 
 impl Servers {
-    fn start(count: usize) -> Result<Servers> {
+    pub(super) fn start(count: usize) -> Result<Servers> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bench", "serve", "--count", &count.to_string()]);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -171,6 +171,13 @@ impl Servers {
             bail!("{} servers instead of {count}", told.len());
         }
         Ok(Servers { process, addresses: told.into_iter().map(Address::from).collect() })
+    }
+}
+
+impl Servers {
+    /// The number of their process.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
     }
 }
 
