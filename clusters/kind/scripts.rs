@@ -6,10 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use recoup_model::{
-    action::{
-        ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState, StaticPod, plain_flag,
-        plain_value,
-    },
+    action::{ActionReport, DropRule, NodeAction, Process, ProcessId, ProcessState, plain_flag, plain_value},
     degrade::Slowed,
     time::Span,
 };

@@ -36,9 +36,11 @@ struct Meter {
     /// When it was read last, since the model's start.
     read: Duration,
     counters: BTreeMap<&'static str, f64>,
-    /// Count, sum, and what lies at or below each bound.
-    histograms: BTreeMap<&'static str, (f64, f64, Vec<(f64, f64)>)>,
+    histograms: BTreeMap<&'static str, Histogram>,
 }
+
+/// Count, sum, and what lies at or below each bound.
+type Histogram = (f64, f64, Vec<(f64, f64)>);
 
 /// Of every instance.
 #[derive(Debug, Default)]
@@ -112,7 +114,7 @@ impl Meters {
             let name = metric.name;
             match series(world, node, component, name) {
                 Now::Level(value) | Now::Events(value) => {
-                    drop(values.insert(name.to_owned(), millionths(value)))
+                    values.insert(name.to_owned(), millionths(value));
                 }
                 Now::PerSecond(rate) => {
                     let counter = meter.counters.entry(name).or_default();

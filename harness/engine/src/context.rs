@@ -250,7 +250,7 @@ impl StepContext {
             action,
             began,
             ended,
-            report: report.clone(),
+            report: Box::new(report.clone()),
         });
         Ok(report)
     }

@@ -63,7 +63,7 @@ pub struct MadeCluster {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Line {
-    Armed(Entry),
+    Armed(Box<Entry>),
     Done(u64),
     Making(MadeCluster),
     Made(String),
@@ -126,7 +126,7 @@ impl State {
         match line {
             Line::Armed(entry) => {
                 self.last = self.last.max(entry.id);
-                self.open.insert(entry.id, entry);
+                self.open.insert(entry.id, *entry);
             }
             Line::Done(id) => drop(self.open.remove(&id)),
             Line::Making(making) => drop(self.clusters.insert(making.cluster.clone(), making)),
@@ -209,7 +209,7 @@ impl Ledger {
         let id = inner.state.last + 1;
         let deadline = timed.then(|| self.deadline(id));
         let entry = Entry { id, provider, cluster: cluster.into(), node: node.into(), step, undo, deadline };
-        self.append(&mut inner, Line::Armed(entry.clone()))?;
+        self.append(&mut inner, Line::Armed(Box::new(entry.clone())))?;
         Ok(entry)
     }
 

@@ -122,7 +122,7 @@ pub enum Event {
         /// Just after.
         ended: Offset,
         /// What was found and done.
-        report: ActionReport,
+        report: Box<ActionReport>,
     },
     /// Did the fault take effect? Gathered on the node, not through the API.
     Evidence {

@@ -102,7 +102,9 @@ fn read(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// In the largest unit that writes it without a fraction, else in the smallest with one.
 fn write(f: &mut fmt::Formatter<'_>, number: u64, units: &[(&str, u64)]) -> fmt::Result {
-    if let Some((suffix, size)) = units.iter().rev().find(|(_, size)| number >= *size && number % size == 0) {
+    if let Some((suffix, size)) =
+        units.iter().rev().find(|(_, size)| number >= *size && number.is_multiple_of(*size))
+    {
         return write!(f, "{}{suffix}", number / size);
     }
     let Some((suffix, size)) = units.first() else { return Ok(()) };

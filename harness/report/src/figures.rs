@@ -215,7 +215,9 @@ pub(crate) fn answer(experiment: &ExperimentResult) -> String {
             if parts.is_empty() && experiment.verdict == Verdict::Fail {
                 parts.push(first_reason());
             }
-            parts.extend(experiment.loads.iter().filter_map(|load| Some(load.capacity.as_ref()?.words.clone())));
+            parts.extend(
+                experiment.loads.iter().filter_map(|load| Some(load.capacity.as_ref()?.words.clone())),
+            );
             match felt(experiment) {
                 // An outage of the API is the story; one of the workload is its ending.
                 Some(Felt::Api(outage)) => {

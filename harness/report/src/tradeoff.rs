@@ -45,9 +45,12 @@ pub(crate) struct Tradeoff<'a> {
     pub(crate) points: Vec<Point<'a>>,
 }
 
+/// A variant's name and its trials.
+type Variant<'a> = (&'a str, Vec<&'a ExperimentResult>);
+
 /// All of a run: experiments of which several variants ran with different flags.
 pub(crate) fn tradeoffs(run: &RunResult) -> Vec<Tradeoff<'_>> {
-    let mut groups: Vec<(&str, Vec<(&str, Vec<&ExperimentResult>)>)> = Vec::new();
+    let mut groups: Vec<(&str, Vec<Variant<'_>>)> = Vec::new();
     for (id, trials) in by_id(&run.experiments) {
         let mut parts = id.rsplitn(2, '/');
         let (Some(variant), Some(experiment)) = (parts.next(), parts.next()) else { continue };
@@ -63,7 +66,7 @@ pub(crate) fn tradeoffs(run: &RunResult) -> Vec<Tradeoff<'_>> {
     groups.iter().filter_map(|(experiment, variants)| of(experiment, variants)).collect()
 }
 
-fn of<'a>(experiment: &'a str, variants: &[(&'a str, Vec<&'a ExperimentResult>)]) -> Option<Tradeoff<'a>> {
+fn of<'a>(experiment: &'a str, variants: &[Variant<'a>]) -> Option<Tradeoff<'a>> {
     let flags: BTreeSet<String> =
         variants.iter().filter_map(|(_, trials)| Some(format!("{:?}", trials.first()?.flags))).collect();
     if flags.len() < 2 {

@@ -1,5 +1,6 @@
 //! Loads in every form of a report.
 
+#[expect(dead_code, reason = "these tests make experiments of their own")]
 mod fixtures;
 #[path = "fixtures/load.rs"]
 mod loads;

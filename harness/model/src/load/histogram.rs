@@ -33,7 +33,7 @@ fn largest(bucket: u16) -> u64 {
     let shift = (u32::from(bucket) >> PRECISION).saturating_sub(1);
     let first = u64::from(bucket) - (u64::from(shift) << PRECISION);
     // The last bucket ends with u64's end.
-    ((u128::from(first) + 1 << shift) - 1).try_into().unwrap_or(u64::MAX)
+    (((u128::from(first) + 1) << shift) - 1).try_into().unwrap_or(u64::MAX)
 }
 
 impl Histogram {

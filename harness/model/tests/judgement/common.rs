@@ -145,7 +145,7 @@ impl Story {
                     action: action.clone(),
                     began,
                     ended,
-                    report,
+                    report: Box::new(report),
                 };
                 all.push((FAULT + 0.1, injected));
                 if self.evidence {

@@ -55,13 +55,13 @@ fn ramp(wanted: &str, change: impl Fn(u32, &mut Slice)) -> Story {
 }
 
 fn refused(slice: &mut Slice, count: u64) {
-    let verb = slice.verbs.get_mut(&LoadVerb::Get).unwrap();
+    let verb = slice.verbs.get_mut(&LoadVerb::Get).expect("gets");
     (verb.answered, verb.throttled) = (verb.answered - count, count);
 }
 
 /// The attempt at convergence that began at that second took so long, and the next ones began after it.
 fn converged(story: &Story, from: f64, seconds: f64) -> ExperimentResult {
-    let index = story.plan.streams.iter().position(|s| s.stream_is_converge()).unwrap();
+    let index = story.plan.streams.iter().position(|s| s.stream_is_converge()).expect("a stream");
     let mut records = story.records();
     for record in &mut records {
         if let Event::Sample(sample) = &mut record.event
@@ -92,7 +92,7 @@ fn states(result: &ExperimentResult) -> Vec<StageState> {
 }
 
 fn words(result: &ExperimentResult) -> &str {
-    &result.loads[0].capacity.as_ref().unwrap().words
+    &result.loads[0].capacity.as_ref().expect("a capacity").words
 }
 
 use StageState::{Ceased, GaveOut, Held, Unclear};
@@ -131,7 +131,7 @@ fn other_failures_count_as_refusals_do_and_a_single_one_does_not() {
     let failing = |count: u64| {
         ramp("400/s", move |stage, slice| {
             if stage == 4 {
-                let verb = slice.verbs.get_mut(&LoadVerb::Get).unwrap();
+                let verb = slice.verbs.get_mut(&LoadVerb::Get).expect("gets");
                 verb.answered -= count;
                 verb.failed.insert(FailureClass::Timeout, count);
             }
