@@ -2,6 +2,7 @@
 
 mod common;
 mod evidence;
+mod found;
 mod judge;
 mod load;
 mod metrics;
