@@ -16,13 +16,6 @@ pub(super) fn survey(world: &World, node: usize) -> Vec<String> {
     let deadlines = machine.changed.deadlines.iter();
     if machine.paused {
         lines.push("the node is paused".to_owned());
-        for (process, limiting) in &machine.changed.limits {
-            lines.push(format!("file of ours: /run/recoup/limit-{process}"));
-            lines.push(format!("limit of {process}: {}", limiting.limit));
-        }
-        if world.space.by == Some(node) {
-            lines.push("file of ours: /run/recoup/etcd-fill".to_owned());
-        }
         lines.extend(deadlines.map(|(id, _)| format!("deadline on the harness's machine: {id}")));
         return lines;
     }
@@ -69,6 +62,13 @@ pub(super) fn survey(world: &World, node: usize) -> Vec<String> {
                 "drop-in /run/systemd/system/{process}.service.d/90-recoup.conf: {settings:?}"
             ));
         }
+    }
+    for (process, limiting) in &machine.changed.limits {
+        lines.push(format!("file of ours: /run/recoup/limit-{process}"));
+        lines.push(format!("limit of {process}: {}", limiting.limit));
+    }
+    if world.space.by == Some(node) {
+        lines.push("file of ours: /run/recoup/etcd-fill".to_owned());
     }
     lines.extend(deadlines.map(|(id, _)| format!("unit of ours: recoup-{id}.timer")));
     lines.sort();

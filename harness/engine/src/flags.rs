@@ -146,8 +146,16 @@ fn lasts(plan: &Plan) -> Span {
 /// # Errors
 /// The first flags that could not be taken back, once all others are; they stay armed.
 pub(crate) async fn restore(run: &Run<'_>) -> Result<(), Broken> {
+    let mut entries = run.ledger.pending();
+    entries.retain(|entry| entry.step == SETUP);
+    if !entries.is_empty()
+        && let Err(broken) = well(run, patience(run)).await
+    {
+        // They are taken back all the same.
+        run.recorder.record(Event::Note { message: broken.to_string() });
+    }
     let mut ended = Ok(());
-    for entry in run.ledger.pending().into_iter().filter(|entry| entry.step == SETUP) {
+    for entry in entries {
         ended = ended.and(restore_one(run, entry).await);
     }
     ended
@@ -179,7 +187,11 @@ async fn restore_one(run: &Run<'_>, entry: Entry) -> Result<(), Broken> {
         }
         sleep(LOOK).await;
     }
-    well(run, if run.cancel.is_cancelled() { WELL_WITHIN_CANCELLED } else { WELL_WITHIN }).await
+    well(run, patience(run)).await
+}
+
+fn patience(run: &Run<'_>) -> Duration {
+    if run.cancel.is_cancelled() { WELL_WITHIN_CANCELLED } else { WELL_WITHIN }
 }
 
 async fn running(cluster: &dyn Cluster, node: &str, pod: StaticPod) -> Result<Vec<ProcessId>, ClusterError> {
