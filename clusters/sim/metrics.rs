@@ -196,12 +196,17 @@ fn leader_changes(world: &World, node: usize) -> f64 {
     f64::from(changes.max(u32::from(world.members[node].lead.is_some())))
 }
 
-fn peer_round_trip(_world: &World, _node: usize) -> Duration {
-    Duration::from_micros(600)
+/// The mean over the other members.
+fn peer_round_trip(world: &World, node: usize) -> Duration {
+    let others = (0..world.planes).filter(|other| *other != node);
+    let detours: Vec<Duration> =
+        others.map(|other| world.detour(Party::Node(node), Party::Node(other), raft::PEER)).collect();
+    let count = u32::try_from(detours.len().max(1)).unwrap_or(u32::MAX);
+    Duration::from_micros(600) + detours.iter().sum::<Duration>() / count
 }
 
-fn wal_fsync(_world: &World, _node: usize) -> Duration {
-    Duration::from_micros(1_500)
+fn wal_fsync(world: &World, node: usize) -> Duration {
+    Duration::from_micros(1_500) + world.member_delay(node, true)
 }
 
 fn backend_commit(_world: &World, _node: usize) -> Duration {

@@ -114,7 +114,7 @@ impl World {
     }
 
     /// How much later a member has taken note of a message, and of a write where it is one.
-    fn member_delay(&self, member: usize, write: bool) -> Duration {
+    pub(crate) fn member_delay(&self, member: usize, write: bool) -> Duration {
         let of = |limiting: &Limiting| {
             limiting.processor(Process::Etcd) + if write { limiting.disk() } else { Duration::ZERO }
         };

@@ -285,7 +285,11 @@ fn slowest(
     if latest.is_none() && !matching.iter().all(|series| answered_since(series, fault)) {
         return Found::Never;
     }
-    latest.map_or_else(|| Found::NotSeen(coarsest(timeline, &matching, fault)), Found::At)
+    let from = match since {
+        Since::Fault => fault,
+        Since::Undo => timeline.undo().unwrap_or(fault),
+    };
+    latest.map_or_else(|| Found::NotSeen(coarsest(timeline, &matching, from)), Found::At)
 }
 
 /// True once an attempt that was sent after the fault was answered. Before that nothing is known: a long

@@ -6,7 +6,7 @@ use recoup_model::{
     configuration::{Balancer, Configuration, Release, Setting, names},
     plan::Plan,
     predict::{Prediction, predict, unpredicted},
-    spec::{Within, builtin, load},
+    spec::{Milestone, Step, Within, builtin, load},
     time::Span,
 };
 
@@ -88,8 +88,17 @@ fn every_addend_stands_in_the_arithmetic_with_its_source() {
 fn every_experiment_has_a_prediction_and_every_recovery_is_one() {
     for plan in plans() {
         let predictions = predict(&plan, &Configuration::documented(33, 3));
+        // How slow something may become is stated; what is broken has its formula.
+        let degrades =
+            |step: &Step| matches!(step, Step::Slow(_) | Step::Limit(_) | Step::FillEtcd(_) | Step::Load(_));
+        if plan.steps.iter().any(degrades) {
+            assert!(plan.milestones.iter().all(|milestone| milestone.decides()), "{}", plan.id);
+            continue;
+        }
         assert!(!predictions.is_empty(), "{}", plan.id);
-        for milestone in &plan.milestones {
+        // Nothing but the machine says how long a return disturbs.
+        let stated = |milestone: &&Milestone| milestone.name != "undisturbed after its return";
+        for milestone in plan.milestones.iter().filter(stated) {
             let information = milestone.name == "writes fail" || milestone.name == "cached reads fail";
             assert_eq!(
                 milestone.within,
