@@ -12,7 +12,7 @@ use crate::{
     parts::{self, PartSpan},
     plan::Plan,
     precondition,
-    spec::{Assertion, Pattern, Step, When},
+    spec::{Assertion, Part, Pattern, Step, When},
     time::{Offset, Span},
     timeline::{Series, Timeline},
     topology::Fingerprint,
@@ -94,6 +94,12 @@ impl Live {
         }
         let returned = plan.assertions.iter().filter(|a| matches!(a, Assertion::ComesBack(_)));
         if returned.into_iter().any(|a| assertion::check(timeline, a).verdict != Verdict::Pass) {
+            return false;
+        }
+        // What is said of the time after recovery takes answers from that time.
+        let after =
+            plan.assertions.iter().filter(|a| matches!(a, Assertion::Slowdown(s) if s.during == Part::After));
+        if after.into_iter().any(|a| assertion::check(timeline, a).verdict == Verdict::Inconclusive) {
             return false;
         }
         // What an operator would have seen is in the reading after: it is waited for, but not for long.
