@@ -241,9 +241,10 @@ mod tests {
         let unsent: u64 = slices.iter().map(|slice| slice.due - slice.sent).sum();
         assert_eq!(totals.due, 20_000);
         assert_eq!(totals.due - totals.sent, unsent);
-        // The last of the second second may be counted with the third, whose edge it leaves at.
-        assert_eq!(slices[..3].iter().map(|slice| slice.sent).sum::<u64>(), 10_000, "they are under way");
-        assert!(slices[2].sent <= 1, "{}", slices[2].sent);
+        // The runtime's timers have a resolution of 1 ms, in which 5 are due: so many may be counted with a neighbour.
+        let early: u64 = slices[..2].iter().map(|slice| slice.sent).sum();
+        assert!((9_995..=10_000).contains(&early), "{early} are under way");
+        assert!(slices[2].sent <= 10, "{} left beyond the bound", slices[2].sent);
         let failed: u64 = slices.iter().flat_map(|slice| slice.verbs.values()).map(VerbSlice::failures).sum();
         assert_eq!(failed, totals.sent, "each ends, and none is retried");
     }
