@@ -1,12 +1,12 @@
 //! The workload's image: one static program, packed here and loaded into the nodes. Nothing is pulled.
 
-use std::{borrow::Cow, env, fs, io};
+use std::{env, io};
 
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 use tar::{Builder, EntryType, Header};
 
-use super::{Docker, docker::succeeded};
+use super::{Docker, docker::succeeded, program::program};
 use crate::ClusterError;
 
 /// The workload as this build compiled it; empty where that was not possible.
@@ -29,22 +29,9 @@ pub(super) struct Image {
 impl Image {
     /// The image of this build's workload.
     pub fn workload() -> Result<Image, ClusterError> {
-        let file = |path: String| move |source| ClusterError::File { path, source };
-        let program = match env::var(OVERRIDE) {
-            Ok(path) => Cow::Owned(fs::read(&path).map_err(file(path))?),
-            Err(_) => Cow::Borrowed(PROGRAM),
-        };
-        if program.is_empty() {
-            return Err(ClusterError::Missing {
-                missing: "the workload's program: this build could not compile it for Linux".into(),
-                remedy: format!(
-                    "`rustup target add {arch}-unknown-linux-musl` and build again, or let {OVERRIDE} name a static \
-                     Linux build of harness/workload",
-                    arch = env::consts::ARCH
-                ),
-            });
-        }
-        pack(&program).map_err(file("image archive".into()))
+        let program = program(PROGRAM, OVERRIDE, "the workload's program", "harness/workload")?;
+        let path = "image archive".to_owned();
+        pack(&program).map_err(|source| ClusterError::File { path, source })
     }
 
     /// Loads it into a node that does not have it; true where it was loaded now.

@@ -1,7 +1,7 @@
 //! Packets held back: by netem where the kernel has it, else by recoup's own program on the node, to which the
 //! packet filter hands them.
 
-use std::{borrow::Cow, env, fs, net::IpAddr};
+use std::{borrow::Cow, net::IpAddr};
 
 use recoup_model::{
     action::NodeAction,
@@ -9,7 +9,7 @@ use recoup_model::{
     time::Span,
 };
 
-use super::{deadlines::seconds, drop_rules, scripts::Script};
+use super::{deadlines::seconds, drop_rules, program::program, scripts::Script};
 use crate::ClusterError;
 
 /// The program as this build compiled it; empty where that was not possible.
@@ -22,21 +22,7 @@ const OVERRIDE: &str = "RECOUP_DELAY_BIN";
 /// # Errors
 /// [`ClusterError::Missing`] where this build could not compile it.
 pub fn delay_program() -> Result<Cow<'static, [u8]>, ClusterError> {
-    let program = match env::var(OVERRIDE) {
-        Ok(path) => Cow::Owned(fs::read(&path).map_err(|source| ClusterError::File { path, source })?),
-        Err(_) => Cow::Borrowed(PROGRAM),
-    };
-    if program.is_empty() {
-        return Err(ClusterError::Missing {
-            missing: "the program that holds packets back: this build could not compile it for Linux".into(),
-            remedy: format!(
-                "`rustup target add {arch}-unknown-linux-musl` and build again, or let {OVERRIDE} name a static \
-                 Linux build of harness/delay",
-                arch = env::consts::ARCH
-            ),
-        });
-    }
-    Ok(program)
+    program(PROGRAM, OVERRIDE, "the program that holds packets back", "harness/delay")
 }
 
 /// What this build can do with a node that has these means, as the trial prints them.
