@@ -7,6 +7,7 @@ use recoup_model::{
     action::Capability,
     configuration::Configuration,
     event::WatchNews,
+    machine::Processors,
     observation::{Endpoint, Failure, Observation, Observed},
     spec::{LoadVerb, WorkloadSpec},
     topology::Fingerprint,
@@ -168,6 +169,13 @@ pub trait Cluster: Nodes {
     /// # Errors
     /// Where the logs cannot be read, or there are none ([`Capability::AuditLog`]).
     async fn acts(&self, last: Duration) -> Result<Vec<Acted>, Failure>;
+
+    /// Who has used the machine that the nodes run on; `harness_ms` is left at 0, for the engine to fill in. None where
+    /// there is no such machine, or this process runs on another.
+    ///
+    /// # Errors
+    /// Where this one reading failed.
+    async fn processors(&self) -> Result<Option<Processors>, ClusterError>;
 
     /// Nodes on which a container of a static pod, of kube-proxy or of the workload has ended within the last ten
     /// minutes and since their kubelet began, with that in words: the kubelet there would delay its next restart.

@@ -11,6 +11,7 @@ use recoup_clusters::{
 use recoup_model::{
     action::{ActionReport, Capability, NodeAction},
     configuration::Configuration,
+    machine::Processors,
     observation::{Endpoint, Failure, Observation, Observed},
     spec::WorkloadSpec,
     topology::{Fingerprint, ProviderKind},
@@ -113,6 +114,14 @@ pub trait Between: Send + Sync {
         wanted: &LoadWanted,
     ) -> Result<Arc<dyn LoadTarget>, ClusterError> {
         cluster.load(wanted).await
+    }
+
+    /// See [`Cluster::processors`].
+    ///
+    /// # Errors
+    /// As there, or on purpose.
+    async fn processors(&self, cluster: &Arc<dyn Cluster>) -> Result<Option<Processors>, ClusterError> {
+        cluster.processors().await
     }
 
     /// See [`Cluster::health`].
@@ -287,6 +296,10 @@ impl Cluster for Faulty {
 
     async fn acts(&self, last: Duration) -> Result<Vec<Acted>, Failure> {
         self.between.acts(&self.inner, last).await
+    }
+
+    async fn processors(&self) -> Result<Option<Processors>, ClusterError> {
+        self.between.processors(&self.inner).await
     }
 
     async fn in_backoff(&self) -> Result<Vec<(String, String)>, Failure> {

@@ -12,6 +12,7 @@ use futures::future::try_join_all;
 use recoup_model::{
     action::{ActionReport, Capability, NodeAction},
     configuration::Configuration,
+    machine::Processors,
     observation::{Conn, Endpoint, Failure, FailureClass, Observation, Observed},
     spec::WorkloadSpec,
     topology::{Fingerprint, Node, NodeRole, ProviderKind},
@@ -32,6 +33,7 @@ use super::{
     manifests::core,
     metrics::Meters,
     objects,
+    processors::Meter,
     vantage::Vantage,
     watch, writes,
 };
@@ -66,6 +68,8 @@ pub struct KindCluster {
     tls: ClientConfig,
     pub(super) members: Vec<Member>,
     pub(super) meters: Meters,
+    /// None where this machine cannot tell what the nodes' machine does.
+    meter: Option<Meter>,
     pub(super) vantage: Vantage,
     pub(super) image: Image,
     /// The image is in all nodes.
@@ -128,7 +132,6 @@ impl KindCluster {
             }
         }
         Ok(KindCluster {
-            docker,
             nodes,
             capabilities,
             fingerprint,
@@ -138,6 +141,8 @@ impl KindCluster {
             tls: credentials.tls,
             members,
             meters,
+            meter: Meter::new(&docker, &containers).await,
+            docker,
             vantage: Vantage::new()?,
             image: Image::workload()?,
             loaded: OnceCell::new(),
@@ -287,6 +292,13 @@ impl Cluster for KindCluster {
         }
         let planes: Vec<&str> = self.members.iter().map(|member| member.node.as_str()).collect();
         audit::acts(&self.docker, &self.fingerprint.nodes, &planes, last).await
+    }
+
+    async fn processors(&self) -> Result<Option<Processors>, ClusterError> {
+        match &self.meter {
+            Some(meter) => meter.read(&self.docker).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn in_backoff(&self) -> Result<Vec<(String, String)>, Failure> {

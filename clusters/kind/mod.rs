@@ -37,6 +37,7 @@ mod manifests;
 mod metrics;
 mod objects;
 mod observe;
+mod processors;
 mod program;
 mod routes;
 mod settings;

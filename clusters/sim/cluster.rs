@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use recoup_model::{
     action::{Capability, Process},
     configuration::Configuration,
+    machine::Processors,
     observation::{Endpoint, Failure, FailureClass, Observation, Observed},
     spec::WorkloadSpec,
     topology::{Fingerprint, Node, NodeRole, ProviderKind},
@@ -330,6 +331,11 @@ impl Cluster for SimCluster {
 
     async fn acts(&self, last: Duration) -> Result<Vec<Acted>, Failure> {
         self.logged(last).await
+    }
+
+    /// Its time is virtual: it cannot be starved.
+    async fn processors(&self) -> Result<Option<Processors>, ClusterError> {
+        Ok(None)
     }
 
     async fn in_backoff(&self) -> Result<Vec<(String, String)>, Failure> {

@@ -16,6 +16,7 @@ use recoup_clusters::{
 use recoup_model::{
     action::{ActionReport, NodeAction, Process, Signal},
     event::WatchNews,
+    machine::Processors,
     observation::{Endpoint, Failure, FailureClass, Observation, Observed, SLOTS},
     spec::control::HarnessDefect,
     topology::Fingerprint,
@@ -32,6 +33,7 @@ const LATE: Duration = Duration::from_millis(1500);
 pub struct HarnessControl {
     defect: HarnessDefect,
     cluster: Mutex<Option<Arc<dyn Cluster>>>,
+    made: Instant,
     /// Something was injected.
     begun: AtomicBool,
     /// Nodes that were hit, with what undoes what was frozen or limited there in place of what was meant.
@@ -54,6 +56,7 @@ impl HarnessControl {
         HarnessControl {
             defect,
             cluster: Mutex::default(),
+            made: Instant::now(),
             begun: AtomicBool::new(false),
             hit: Mutex::default(),
             written: Mutex::default(),
@@ -327,6 +330,15 @@ impl Between for HarnessControl {
             acts.push(Acted { lease: lease.clone(), node, ago, verb, object });
         }
         Ok(acts)
+    }
+
+    /// Two processors that have been busy with other things for as long as this control runs.
+    async fn processors(&self, cluster: &Arc<dyn Cluster>) -> Result<Option<Processors>, ClusterError> {
+        if self.defect != HarnessDefect::CrowdedMachine {
+            return cluster.processors().await;
+        }
+        let busy_ms = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX / 4) * 2;
+        Ok(Some(Processors { count: 2, busy_ms, cluster_ms: busy_ms / 4, ..Processors::default() }))
     }
 
     /// What was frozen or limited in another's place is set free when the experiment is over.

@@ -28,7 +28,6 @@ use recoup_engine::{Settings, choose::provider};
 use recoup_model::{
     spec::{builtin, control::Control, controls},
     topology::ProviderKind,
-    verdict::Verdict,
 };
 use recoup_tests::live::{Live, reap};
 use run::{Ended, Runner};
@@ -152,9 +151,10 @@ impl Program {
         if provider == ProviderKind::Sim {
             let sound = runner.without_defect(control)?;
             anyhow::ensure!(
-                sound.verdict == Verdict::Pass,
-                "without the defect it is {}, so its verdict says nothing: {:#?}",
+                sound.verdict == control.spec.expect.without,
+                "without the defect it is {} and not {}, so its verdict says nothing: {:#?}",
                 sound.verdict,
+                control.spec.expect.without,
                 sound.reasons
             );
         }

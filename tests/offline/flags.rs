@@ -9,13 +9,15 @@ use std::{
 use async_trait::async_trait;
 use recoup_clusters::{Cluster, ClusterError, Nodes};
 use recoup_engine::{
-    EngineError,
+    EngineError, FLAGS_LIFE,
     ledger::{peek, unhealed},
 };
 use recoup_model::{
     action::{ActionReport, NodeAction, StaticPod},
     event::Event,
     plan::Plan,
+    spec::Step,
+    time::Span,
     verdict::Verdict,
 };
 use recoup_tests::{
@@ -143,6 +145,33 @@ async fn flags_are_changed_one_node_after_the_other_predicted_from_and_taken_bac
         })
         .collect();
     assert_eq!(leases, [15, 5, 15]);
+}
+
+/// A soak's kill left flags in place for more than half an hour: a node takes its own back within minutes, unless the
+/// harness is there to put that off.
+#[tokio::test(start_paused = true)]
+async fn flags_outlast_their_deadline_for_as_long_as_the_harness_puts_it_off() {
+    let bed = Bed::new(None);
+    let mut plan = short();
+    plan.steps.insert(0, Step::Wait(Span(FLAGS_LIFE * 2)));
+    let ran = bed.run(&plan, |_| false).await;
+    let result = &ran.run.experiments[0];
+    assert_eq!(result.verdict, Verdict::Pass, "{:#?}", result.reasons);
+    bed.assert_as_made().await;
+    // Nobody puts it off any more: flags that are left are taken back by the node, and that is noticed.
+    let cluster = bed.lab.sim.cluster(CLUSTER).unwrap();
+    let node = cluster.fingerprint().nodes[0].name.clone();
+    let pod = StaticPod::KubeControllerManager;
+    let survey = || async { cluster.act(&node, &NodeAction::Survey).await.unwrap().survey };
+    let before = survey().await;
+    let undo = Box::new(NodeAction::ManifestRestore { pod });
+    let set = NodeAction::DeadlineSet { id: "left".into(), after: Span(FLAGS_LIFE), undo };
+    cluster.act(&node, &set).await.unwrap();
+    let args = plan.flags[&pod].clone();
+    cluster.act(&node, &NodeAction::ManifestArgs { pod, args }).await.unwrap();
+    assert_ne!(survey().await, before);
+    tokio::time::sleep(FLAGS_LIFE).await;
+    assert_eq!(survey().await, before);
 }
 
 #[tokio::test(start_paused = true)]

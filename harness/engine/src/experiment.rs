@@ -24,6 +24,7 @@ use crate::{
     context::{Broken, Context},
     faults, flags,
     ledger::Ledger,
+    overhead,
     probes::Probes,
     recorder::Recorder,
     residue::{self, Looked, look},
@@ -53,6 +54,8 @@ pub struct Run<'a> {
     pub cancel: &'a CancellationToken,
     /// The experiment's own seed.
     pub seed: u64,
+    /// Of flags that are in place while it lasts.
+    pub putting_off: flags::PuttingOff,
 }
 
 /// Runs and judges one experiment. Whatever happens, every fault is undone and every flag taken back before it returns.
@@ -62,6 +65,7 @@ pub struct Run<'a> {
 pub async fn run(run: Run<'_>, plan: &Plan) -> Result<ExperimentResult, EngineError> {
     let Run { cluster, recorder, .. } = &run;
     recorder.record(Event::ClusterProgress { message: format!("{}: preparing the workload", plan.id) });
+    let _put_off = flags::put_off(&run);
     let prepared = prepare(&run, plan).await;
     let Some(Prepared { forgotten, surveyed, configuration, fixture }) = prepared else {
         if let Err(broken) = flags::restore(&run).await {
@@ -170,7 +174,7 @@ async fn go(
     surveyed: Option<Looked>,
     fixture: Fixture,
 ) -> Result<(), Broken> {
-    let Run { cluster, recorder, ledger, cancel, seed } = run;
+    let Run { cluster, recorder, ledger, cancel, seed, .. } = run;
     for (finding, remedy) in fixture.preconditions {
         recorder.record(Event::Precondition { finding, remedy });
     }
@@ -184,6 +188,7 @@ async fn go(
     residue::record(recorder, Stage::Before, surveyed)?;
     let watchers = Watchers::start(&plan.streams, cluster, recorder);
     let probes = Probes::start(&plan.streams, cluster, recorder);
+    let _machine = overhead::watch_machine(cluster, recorder);
     let context = Context::new(
         Arc::clone(cluster),
         (*recorder).clone(),

@@ -1,7 +1,7 @@
 //! `flags:` flags of static pods that have other values on every control plane while an experiment lasts: put in
 //! place before the baseline and taken back at the end, one node after the other.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use recoup_clusters::{Cluster, ClusterError};
 use recoup_model::{
@@ -9,17 +9,21 @@ use recoup_model::{
     configuration::Configuration,
     event::Event,
     plan::Plan,
-    spec::Step,
     time::Span,
     topology::NodeRole,
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Mutex,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use crate::{
     EngineError,
     context::Broken,
     experiment::Run,
     ledger::{Entry, SETUP},
+    recorder::Recorder,
 };
 
 /// A kubelet looks into its folder every 20 s, and an API server may drain for a minute before it ends.
@@ -30,8 +34,43 @@ const WELL_WITHIN: Duration = Duration::from_secs(150);
 const WELL_WITHIN_CANCELLED: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
-/// Health checks, changes of flags and reading back, beside what the plan itself lasts.
-const MARGIN: Duration = Duration::from_secs(30 * 60);
+/// A node takes its flags back by itself this long after the harness was last there to put it off: nodes that the
+/// engine does not reach for a while keep theirs.
+pub const FLAGS_LIFE: Duration = Duration::from_secs(180);
+/// It is put off so often.
+const PUT_OFF: Duration = Duration::from_secs(45);
+
+/// Held while nodes' deadlines are put off, and while flags are taken back: no deadline may come into being after the
+/// flags are gone.
+pub(crate) type PuttingOff = Arc<Mutex<()>>;
+
+/// Puts the deadlines of flags that are in place off until it is dropped.
+pub(crate) fn put_off(run: &Run<'_>) -> JoinSet<()> {
+    let (cluster, ledger) = (Arc::clone(&run.cluster), run.ledger.clone());
+    let (recorder, lock) = (run.recorder.clone(), Arc::clone(&run.putting_off));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        loop {
+            sleep(PUT_OFF).await;
+            let _held = lock.lock().await;
+            let entries = ledger.pending().into_iter().filter(|entry| entry.step == SETUP);
+            let all = entries.map(|entry| deadline(&*cluster, &recorder, entry));
+            futures::future::join_all(all).await;
+        }
+    });
+    tasks
+}
+
+/// Has the node take its flags back by itself should nobody be left to put that off.
+async fn deadline(cluster: &dyn Cluster, recorder: &Recorder, entry: Entry) {
+    let Some(id) = entry.deadline else { return };
+    let set = NodeAction::DeadlineSet { id, after: Span(FLAGS_LIFE), undo: Box::new(entry.undo) };
+    if let Err(error) = cluster.act(&entry.node, &set).await {
+        let node = &entry.node;
+        let message = format!("{node} cannot take its flags back by itself, should the harness die: {error}");
+        recorder.record(Event::Note { message });
+    }
+}
 
 /// Puts the plan's flags in place, each undo in the ledger first. Gives the settings that the cluster has then.
 ///
@@ -46,7 +85,7 @@ pub(crate) async fn set(run: &Run<'_>, plan: &Plan) -> Result<Configuration, Bro
         for node in &nodes {
             let told = words(*pod, args);
             progress(run, format!("{}: giving {told} to {node}", plan.id));
-            set_one(run, plan, node, *pod, args).await?;
+            set_one(run, node, *pod, args).await?;
             unless_cancelled(run, well(run, WELL_WITHIN)).await?;
         }
     }
@@ -61,7 +100,6 @@ pub(crate) fn words(pod: StaticPod, args: &BTreeMap<String, String>) -> String {
 
 async fn set_one(
     run: &Run<'_>,
-    plan: &Plan,
     node: &str,
     pod: StaticPod,
     args: &BTreeMap<String, String>,
@@ -71,16 +109,8 @@ async fn set_one(
     let before = running(cluster, node, pod).await?;
     let fingerprint = cluster.fingerprint();
     let undo = NodeAction::ManifestRestore { pod };
-    let entry =
-        run.ledger.arm(fingerprint.provider, &fingerprint.cluster, node, SETUP, undo.clone(), true)?;
-    if let Some(id) = entry.deadline {
-        let set = NodeAction::DeadlineSet { id, after: lasts(plan), undo: Box::new(undo) };
-        if let Err(error) = cluster.act(node, &set).await {
-            let message =
-                format!("{node} cannot take its flags back by itself, should the harness die: {error}");
-            run.recorder.record(Event::Note { message });
-        }
-    }
+    let entry = run.ledger.arm(fingerprint.provider, &fingerprint.cluster, node, SETUP, undo, true)?;
+    deadline(cluster, run.recorder, entry).await;
     cluster.act(node, &NodeAction::ManifestArgs { pod, args: args.clone() }).await?;
     let look = NodeAction::RunsWith { pod, args: args.clone() };
     let began = Instant::now();
@@ -132,15 +162,6 @@ async fn unless_cancelled(
     }
 }
 
-/// How long the experiment may last: a deadline of the node must not come before.
-fn lasts(plan: &Plan) -> Span {
-    let steps = plan.steps.iter().map(|step| match step {
-        Step::Wait(span) => span.0,
-        step => step.hold().unwrap_or_default().0,
-    });
-    Span(plan.baseline.0 * 3 + steps.sum::<Duration>() + plan.observed().0 + MARGIN)
-}
-
 /// Takes back what is in place, the last first. Not called off by Ctrl-C.
 ///
 /// # Errors
@@ -166,6 +187,7 @@ async fn restore_one(run: &Run<'_>, entry: Entry) -> Result<(), Broken> {
     let cluster = &*run.cluster;
     let node = &entry.node;
     progress(run, format!("taking the flags of {} on {node} back", pod.process()));
+    let held = run.putting_off.lock().await;
     let before = running(cluster, node, pod).await?;
     let report = cluster.act(node, &entry.undo).await?;
     if let Some(id) = &entry.deadline {
@@ -174,8 +196,9 @@ async fn restore_one(run: &Run<'_>, entry: Entry) -> Result<(), Broken> {
     if let Err(error) = run.ledger.done(entry.id) {
         tracing::warn!(%error, "flags were taken back but that could not be noted");
     }
+    drop(held);
     if !report.changed {
-        return Ok(());
+        return Err(Broken::Flags(format!("{} on {node} did not have its flags any more", pod.process())));
     }
     let began = Instant::now();
     while running(cluster, node, pod).await?.iter().all(|id| before.contains(id)) {

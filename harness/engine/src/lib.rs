@@ -25,4 +25,5 @@ mod targets;
 mod watchers;
 
 pub use ending::{Ending, Left};
+pub use flags::FLAGS_LIFE;
 pub use session::{EVENTS, EngineError, Listener, Session, Settings};

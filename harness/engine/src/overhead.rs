@@ -1,9 +1,13 @@
-//! What the harness itself costs the machine that it measures on.
+//! What the harness itself costs the machine that it measures on, and who else uses the cluster's.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use recoup_model::event::Event;
-use tokio::{task::JoinSet, time::sleep};
+use recoup_clusters::Cluster;
+use recoup_model::{event::Event, machine::Processors};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
 
 use crate::recorder::Recorder;
 
@@ -23,17 +27,45 @@ pub fn watch(recorder: &Recorder) -> JoinSet<()> {
     tasks
 }
 
+/// Records who uses the machine of the cluster's nodes until dropped. Nothing where that cannot be told.
+pub fn watch_machine(cluster: &Arc<dyn Cluster>, recorder: &Recorder) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let (cluster, recorder) = (Arc::clone(cluster), recorder.clone());
+    tasks.spawn(async move {
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match cluster.processors().await {
+                Ok(Some(processors)) => {
+                    let harness_ms = cpu_ms().unwrap_or_default();
+                    recorder.record(Event::Processors(Processors { harness_ms, ..processors }));
+                }
+                Ok(None) => return,
+                // One reading less: the next one tells of the time since the last.
+                Err(error) => tracing::debug!(%error, "who uses the machine could not be read"),
+            }
+        }
+    });
+    tasks
+}
+
 fn read() -> Option<Event> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let rss_kib = rss.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(Event::Overhead { cpu_ms: cpu_ms()?, rss_kib })
+}
+
+/// Processor time of this process, in milliseconds.
+fn cpu_ms() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The program's name, in parentheses, may hold anything; fields are counted from behind it.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let rss_kib = rss.trim().trim_end_matches("kB").trim().parse().ok()?;
     // Linux counts in hundredths of a second towards user space on every architecture (USER_HZ).
-    Some(Event::Overhead { cpu_ms: (user + system) * 10, rss_kib })
+    Some((user + system) * 10)
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -254,6 +254,7 @@ impl Session {
             ledger: &self.ledger,
             cancel: &self.settings.cancel,
             seed: trial_seed(self.settings.seed, &plan.id, plan.trial),
+            putting_off: Arc::default(),
         };
         let result = experiment::run(run, plan).await;
         self.undo_the_rest().await;

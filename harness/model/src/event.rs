@@ -9,6 +9,7 @@ use crate::{
     action::{ActionReport, NodeAction, ProcessState},
     configuration::Configuration,
     load::Slice,
+    machine::Processors,
     observation::{Endpoint, Failure, Observed},
     plan::Plan,
     time::{Offset, Span},
@@ -246,6 +247,8 @@ pub enum Event {
         /// Resident memory, in KiB.
         rss_kib: u64,
     },
+    /// Who has used the machine of the cluster's nodes since it began.
+    Processors(Processors),
     /// Something that a reader of the record should know.
     Note {
         /// What.

@@ -4,7 +4,7 @@ use crate::{
     assertion,
     event::Record,
     evidence::{self, Evidence},
-    lanes, load, metrics, milestone,
+    lanes, load, machine, metrics, milestone,
     milestone::Found,
     observation::Observation,
     oracle::{oracles, writes},
@@ -127,9 +127,13 @@ impl Live {
     pub fn result(&self) -> ExperimentResult {
         let timeline = &self.timeline;
         let plan = &timeline.plan;
-        let intervals: Vec<_> =
-            plan.milestones.iter().map(|one| milestone::interval(timeline, one)).collect();
-        let assertions: Vec<_> = plan.assertions.iter().map(|one| assertion::check(timeline, one)).collect();
+        let machine = machine::used(timeline);
+        let crowd = machine::crowd(machine.as_ref(), timeline);
+        let intervals = plan.milestones.iter().map(|one| milestone::interval(timeline, one));
+        let intervals: Vec<_> = intervals.map(|one| machine::excuse_interval(one, crowd.as_ref())).collect();
+        let assertions = plan.assertions.iter().map(|one| (one, assertion::check(timeline, one)));
+        let assertions: Vec<_> =
+            assertions.map(|(one, checked)| machine::excuse(checked, one, crowd.as_ref())).collect();
 
         let evidence = evidence::gather(timeline);
         let oracles = oracles(timeline);
@@ -162,8 +166,12 @@ impl Live {
         }
         if let Some(problems) = timeline.after.as_ref().filter(|problems| !problems.is_empty()) {
             let undone = timeline.undo().is_some();
-            let verdict = if undone { Verdict::Fail } else { Verdict::Inconclusive };
-            weigh(verdict, format!("the cluster was not healthy afterwards: {}", problems.join("; ")));
+            let verdict = if undone && crowd.is_none() { Verdict::Fail } else { Verdict::Inconclusive };
+            let beside = crowd.as_ref().map(|crowd| format!("; {crowd}")).unwrap_or_default();
+            weigh(
+                verdict,
+                format!("the cluster was not healthy afterwards: {}{beside}", problems.join("; ")),
+            );
         }
         if !sound {
             // It decides nothing here, but nobody should have to look for it.
@@ -191,6 +199,7 @@ impl Live {
             parts,
             decisive: decisive(timeline).into_iter().map(|series| series.stream.name.clone()).collect(),
             flags: plan.flags.clone(),
+            machine,
             notes: timeline.notes.iter().cloned().chain(metrics::silent(timeline)).collect(),
         }
     }

@@ -14,6 +14,7 @@ mod evidence;
 pub mod judge;
 pub mod lanes;
 pub mod load;
+pub mod machine;
 pub mod metrics;
 pub mod milestone;
 pub mod observation;

@@ -146,6 +146,7 @@ fn bare(
         metrics: Vec::new(),
         flags: Flags::new(),
         loads: Vec::new(),
+        machine: None,
         notes: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     action::{NodeAction, ProcessId, ProcessState},
     event::{Act, Event, Phase, Record, Sample, Stage, WatchNews},
     load::Slice,
+    machine::Processors,
     observation::{Failure, FailureClass, Observation, Observed},
     plan::{Plan, Stream},
     residue,
@@ -196,6 +197,8 @@ pub struct Timeline {
     pub notes: Vec<String>,
     /// What is recorded of each step's load, in the order of time.
     pub loads: BTreeMap<u32, Vec<Slice>>,
+    /// Who has used the nodes' machine, in the order of time.
+    pub processors: Vec<(Offset, Processors)>,
     /// Acknowledged writes as they were found.
     pub read_backs: Vec<ReadBack>,
     /// What each watcher was told, by the API server that it goes through.
@@ -227,6 +230,7 @@ impl Timeline {
             after: None,
             notes: Vec::new(),
             loads: BTreeMap::new(),
+            processors: Vec::new(),
             read_backs: Vec::new(),
             watched: BTreeMap::new(),
             acted: None,
@@ -270,6 +274,7 @@ impl Timeline {
                 self.acted = Some((acts.clone(), failure.clone()));
                 self.grace.clone_from(grace);
             }
+            Event::Processors(processors) => self.processors.push((record.at, *processors)),
             Event::LoadSlice(slice) => {
                 let slices = self.loads.entry(slice.step).or_default();
                 slices.push(slice.clone());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     load::LoadResult,
+    machine::MachineUse,
     metrics::MetricMove,
     parts::{PartResult, PartSpan},
     predict::Prediction,
@@ -299,6 +300,9 @@ pub struct ExperimentResult {
     /// What loads came to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loads: Vec<LoadResult>,
+    /// Who used the machine of the cluster's nodes, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineUse>,
     /// What was found and mended before.
     pub notes: Vec<String>,
 }

@@ -154,6 +154,7 @@ impl Narrator {
             | Event::Acted { .. }
             | Event::Surveyed { .. }
             | Event::Overhead { .. }
+            | Event::Processors(_)
             | Event::RunFinished { .. } => return Vec::new(),
         };
         vec![line]

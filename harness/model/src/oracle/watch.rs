@@ -4,7 +4,10 @@
 //! told to it, by itself or by a list after an expiry. A watcher that hangs or stays closed is late and not wrong: what
 //! it was never told the end of is not held against anybody, and said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use super::panel::not_looked_at;
 use crate::{
@@ -147,7 +150,7 @@ impl<'t> Watcher<'t> {
         let Some(first) = self.first else {
             return not_looked_at(format!("it never got as far as a list{}", self.ending()));
         };
-        let inside = || written.range(first + 1..=self.known.max(first));
+        let inside = || written.range((Bound::Excluded(first), Bound::Included(self.known.max(first))));
         let heard = |revision: &u64| {
             self.told.contains(revision)
                 || self.listed.iter().any(|(from, to)| from < revision && revision <= to)

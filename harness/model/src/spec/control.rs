@@ -30,7 +30,8 @@ pub struct ControlFile {
 
 /// What is broken on purpose, which experiment is run on it, and what that must come to.
 ///
-/// The same experiment with the same budgets passes where the defect is left out: a test runs both.
+/// The same experiment with the same budgets passes where the defect is left out, or comes to what
+/// `expect.without` says: a test runs both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ControlSpec {
@@ -64,9 +65,20 @@ pub struct Expect {
     /// The verdict on a real cluster where it differs: what a real cluster's set-up mends, it may pass after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_kind: Option<Verdict>,
+    /// The verdict on the simulation where the defect is left out: `pass`, unless the defect is what excuses a failure.
+    #[serde(default = "pass", skip_serializing_if = "is_pass")]
+    pub without: Verdict,
     /// Stands in one of the verdict's reasons or, for what was noticed and dealt with, in the result's notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+}
+
+fn pass() -> Verdict {
+    Verdict::Pass
+}
+
+fn is_pass(verdict: &Verdict) -> bool {
+    *verdict == Verdict::Pass
 }
 
 impl Expect {
@@ -214,6 +226,8 @@ pub enum HarnessDefect {
     RepeatedChange,
     /// The instances of that component do not answer when they are asked for their metrics.
     SilentMetrics(StaticPod),
+    /// Others use almost all of the nodes' machine, so that whatever comes late may be late because of them.
+    CrowdedMachine,
     /// The instance that held the named Lease when the fault was injected writes once more after another has taken it.
     LateWrite(String),
 }

@@ -54,6 +54,7 @@ files![CONTROLS: "The controls' files by name, with their text.";
     "repeated-change",
     "late-write",
     "silent-metrics",
+    "crowded-machine",
 ];
 
 files![EXPERIMENTS: "Experiments that only controls need.";
@@ -213,6 +214,9 @@ fn expect(expect: &Expect, found: &mut Findings<'_>) {
                 "`skipped` is no verdict that a control can get: use fail or inconclusive",
             );
         }
+    }
+    if expect.without == expect.verdict && expect.verdict != Verdict::Pass {
+        found.add("spec.expect.without", "is the verdict with the defect, which then decides nothing");
     }
     if expect.verdict != Verdict::Pass && expect.because.as_ref().is_none_or(|text| text.trim().is_empty()) {
         found.add(

@@ -1,10 +1,15 @@
 //! False verdicts that real clusters have shown, each mended.
 
 use crate::{
-    common::{FAULT, Story},
+    common::{FAULT, Story, at},
     judge::{STOP, assert_bounds, asserted, kill},
 };
-use recoup_model::verdict::{ExperimentResult, Measure, Verdict};
+use recoup_model::{
+    event::{Event, Record, WatchNews},
+    machine::Processors,
+    observation::Observed,
+    verdict::{ExperimentResult, Measure, Verdict},
+};
 
 /// A stall of a second when a frozen API server thawed counted as 62 s since the freeze.
 #[test]
@@ -40,4 +45,65 @@ fn a_stream_of_which_nothing_may_be_lost_must_lose_nothing_before_the_fault() {
     assert_eq!(strict.verdict, Verdict::Inconclusive, "{:?}", strict.reasons);
     assert!(strict.reasons[0].contains("not one may fail"), "{:?}", strict.reasons);
     assert_eq!(lost_before("1s").verdict, Verdict::Pass, "one attempt of many is no unquiet baseline");
+}
+
+/// Readings every 5 s of two processors of which others use so many permille, and the cluster 300.
+fn used(others: impl Fn(f64) -> u64) -> Vec<Record> {
+    let mut sum = Processors { count: 2, ..Processors::default() };
+    let seconds = (0..=12).map(|n| f64::from(n) * 5.0);
+    seconds
+        .map(|second| {
+            let record = Record { at: at(second), event: Event::Processors(sum) };
+            let others = others(second) * 10;
+            sum.cluster_ms += 3_000;
+            sum.busy_ms += 3_000 + others;
+            sum.idle_ms += 7_000 - others;
+            record
+        })
+        .collect()
+}
+
+/// A compiler held both processors: a failure that a quiet machine would not have shown.
+#[test]
+fn lateness_beside_a_crowded_machine_is_no_failure_of_the_clusters() {
+    let late = |others: fn(f64) -> u64| {
+        let milestone = "  milestones:\n    - {name: m, when: {stable: api/write/cp2/reused}, within: 5s}";
+        let story = kill(milestone).down("api/write/cp2", FAULT, FAULT + 8.0);
+        Story { more: used(others), ..story }.judged()
+    };
+    let crowded = late(|second| if second < FAULT { 0 } else { 600 });
+    assert_eq!(crowded.verdict, Verdict::Inconclusive, "{:?}", crowded.reasons);
+    assert!(crowded.reasons[0].contains("used 60 % of this machine for 50 of the"), "{:?}", crowded.reasons);
+    assert_eq!(crowded.intervals[0].verdict, Verdict::Inconclusive);
+    let used = crowded.machine.expect("who used the machine");
+    assert_eq!((used.cluster_permille, used.others_permille, used.idle_permille), (300, 600, 100));
+    // A quiet machine, one that was busy before the fault only, and one with a processor to spare.
+    let before = |second| if second + 5.0 < FAULT { 700 } else { 0 };
+    for (why, others) in [("quiet", (|_| 20) as fn(f64) -> u64), ("before", before), ("spare", |_| 190)] {
+        let judged = late(others);
+        assert_eq!(judged.verdict, Verdict::Fail, "{why}: {:?}", judged.reasons);
+    }
+}
+
+/// What must fail while the fault lasts did not, on whatever machine.
+#[test]
+fn a_crowded_machine_excuses_lateness_alone() {
+    let asserted = asserted("fails: {of: api/write/cp2/reused}");
+    let story = Story::new(STOP, &asserted, "cp1").down("etcd/put/cp1", FAULT, FAULT + 20.0);
+    let judged = Story { more: used(|_| 650), undo: Some(FAULT + 20.0), ..story }.judged();
+    assert_eq!(judged.verdict, Verdict::Fail, "{:?}", judged.reasons);
+}
+
+/// A soak's kill left a record that the judgement panicked on: a watcher had listed and been told nothing since, while
+/// writes were acknowledged.
+#[test]
+fn a_watcher_that_was_told_nothing_is_not_looked_at() {
+    let story = kill(&asserted("gap: {of: api/write/*/reused, max: 1s}"))
+        .told("api/write/lb", |_, n, _| Ok(Observed::Acknowledged { number: n, revision: Some(1000 + n) }));
+    let news = [WatchNews::Listed { revision: 990 }, WatchNews::Opened { after: 990 }];
+    let watched = |news| Event::Watched { through: "api/cp1".into(), news };
+    let more = news.into_iter().map(|news| Record { at: at(1.0), event: watched(news) }).collect();
+    let judged = Story { more, ..story }.judged();
+    let told = judged.oracles.iter().find(|one| one.name == "watch api/cp1").expect("the watcher");
+    assert_eq!(told.verdict, Verdict::Skipped, "{}", told.detail);
 }

@@ -233,6 +233,7 @@ fn section(number: usize, experiment: &ExperimentResult, trial: &str, names: &Na
                 (oracles(experiment))
                 (changes(experiment, &scale))
                 (streams(experiment))
+                @if let Some(machine) = &experiment.machine { p.quiet { "From the fault to the end: " (machine) } }
             }
         }
     }

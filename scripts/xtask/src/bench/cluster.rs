@@ -11,6 +11,7 @@ use recoup_clusters::{
 use recoup_model::{
     action::{ActionReport, Capability, NodeAction},
     configuration::Configuration,
+    machine::Processors,
     observation::{Endpoint, Failure, FailureClass, Observation, Observed},
     spec::WorkloadSpec,
     topology::{Fingerprint, Node, NodeRole, ProviderKind},
@@ -146,6 +147,10 @@ impl Cluster for Targets {
 
     async fn acts(&self, _last: Duration) -> Result<Vec<Acted>, Failure> {
         Err(not_here())
+    }
+
+    async fn processors(&self) -> Result<Option<Processors>, ClusterError> {
+        Ok(None)
     }
 
     async fn in_backoff(&self) -> Result<Vec<(String, String)>, Failure> {

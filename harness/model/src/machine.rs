@@ -1,0 +1,193 @@
+//! Who used the machine that the cluster's nodes run on: what others starved was not slow by itself.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    spec::Assertion,
+    time::Span,
+    timeline::Timeline,
+    verdict::{Checked, Interval, Measure, Verdict},
+};
+
+/// Processor time on the machine of the cluster's nodes, all processors together, in milliseconds: counters that
+/// only grow, so that two readings tell what was between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Processors {
+    /// Logical processors.
+    pub count: u32,
+    /// They ran something.
+    pub busy_ms: u64,
+    /// They had nothing to run, waiting for disks included.
+    pub idle_ms: u64,
+    /// They had something to run, and a hypervisor gave the time to another machine.
+    pub stolen_ms: u64,
+    /// Of `busyMs`: the cluster's nodes and its load balancer.
+    pub cluster_ms: u64,
+    /// Of `busyMs`: recoup itself.
+    pub harness_ms: u64,
+}
+
+impl Processors {
+    /// From `earlier` to this reading; none where a counter began anew in between.
+    fn since(&self, earlier: &Processors) -> Option<Processors> {
+        Some(Processors {
+            count: self.count,
+            busy_ms: self.busy_ms.checked_sub(earlier.busy_ms)?,
+            idle_ms: self.idle_ms.checked_sub(earlier.idle_ms)?,
+            stolen_ms: self.stolen_ms.checked_sub(earlier.stolen_ms)?,
+            cluster_ms: self.cluster_ms.checked_sub(earlier.cluster_ms)?,
+            harness_ms: self.harness_ms.checked_sub(earlier.harness_ms)?,
+        })
+    }
+
+    fn plus(&self, other: &Processors) -> Processors {
+        Processors {
+            count: self.count.max(other.count),
+            busy_ms: self.busy_ms + other.busy_ms,
+            idle_ms: self.idle_ms + other.idle_ms,
+            stolen_ms: self.stolen_ms + other.stolen_ms,
+            cluster_ms: self.cluster_ms + other.cluster_ms,
+            harness_ms: self.harness_ms + other.harness_ms,
+        }
+    }
+
+    fn all_ms(&self) -> u64 {
+        self.busy_ms + self.idle_ms + self.stolen_ms
+    }
+
+    /// Neither the cluster's nor recoup's.
+    fn others_ms(&self) -> u64 {
+        self.busy_ms.saturating_sub(self.cluster_ms + self.harness_ms) + self.stolen_ms
+    }
+
+    fn permille(&self, ms: u64) -> u32 {
+        u32::try_from((ms * 1000).checked_div(self.all_ms()).unwrap_or_default()).unwrap_or(u32::MAX)
+    }
+
+    /// Others used more than [`OTHERS`] of it, while less than one processor was idle on average.
+    fn crowded(&self) -> bool {
+        self.permille(self.others_ms()) > OTHERS && self.idle_ms * u64::from(self.count) < self.all_ms()
+    }
+}
+
+/// On a quiet machine with a cluster of five nodes, others use 0 to 30 thousandths (the engine, the kernel's own work);
+/// one compiler on two processors uses 500.
+const OTHERS: u32 = 200;
+
+/// Who used the machine from the first fault to the end of observation, in thousandths of all its processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MachineUse {
+    /// Logical processors.
+    pub processors: u32,
+    /// The cluster's nodes and its load balancer.
+    pub cluster_permille: u32,
+    /// recoup itself.
+    pub harness_permille: u32,
+    /// Anything else on this machine, and what a hypervisor gave to other machines.
+    pub others_permille: u32,
+    /// Nobody.
+    pub idle_permille: u32,
+    /// For how long others crowded it: they used more than a fifth, and less than one processor was idle.
+    pub crowded: Span,
+    /// What others used in that time.
+    pub crowd_permille: u32,
+}
+
+impl fmt::Display for MachineUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |permille: u32| (permille + 5) / 10;
+        write!(
+            f,
+            "{} processors: cluster {} %, recoup {} %, others {} %, idle {} %",
+            self.processors,
+            percent(self.cluster_permille),
+            percent(self.harness_permille),
+            percent(self.others_permille),
+            percent(self.idle_permille)
+        )
+    }
+}
+
+/// From the readings of the record; none where there are too few of them.
+pub(crate) fn used(timeline: &Timeline) -> Option<MachineUse> {
+    let (from, to) = (timeline.fault()?.low, timeline.ended());
+    let mut sum = Processors::default();
+    let (mut crowd, mut crowded) = (Processors::default(), Span::default());
+    for pair in timeline.processors.windows(2) {
+        let [(began, earlier), (ended, later)] = pair else { continue };
+        if *ended <= from || *began >= to {
+            continue;
+        }
+        let Some(between) = later.since(earlier) else { continue };
+        sum = sum.plus(&between);
+        if between.crowded() {
+            crowd = crowd.plus(&between);
+            crowded.0 += ended.since(*began);
+        }
+    }
+    (sum.all_ms() > 0).then(|| MachineUse {
+        processors: sum.count,
+        cluster_permille: sum.permille(sum.cluster_ms),
+        harness_permille: sum.permille(sum.harness_ms),
+        others_permille: sum.permille(sum.others_ms()),
+        idle_permille: sum.permille(sum.idle_ms),
+        crowded,
+        crowd_permille: crowd.permille(crowd.others_ms()),
+    })
+}
+
+/// Why lateness proves nothing; none where others left the cluster alone.
+pub(crate) fn crowd(used: Option<&MachineUse>, timeline: &Timeline) -> Option<String> {
+    let used = used.filter(|used| !used.crowded.0.is_zero())?;
+    let from = timeline.fault()?.low;
+    Some(format!(
+        "others than the cluster and recoup used {} % of this machine for {:.0} of the {:.0} s since the fault, and \
+         left less than one processor idle: on a quiet machine it may hold",
+        (used.crowd_permille + 5) / 10,
+        used.crowded.0.as_secs_f64(),
+        timeline.ended().since(from).as_secs_f64(),
+    ))
+}
+
+/// A milestone that came too late beside a crowd is no failure of the cluster's; one that came too soon is.
+pub(crate) fn excuse_interval(mut interval: Interval, crowd: Option<&String>) -> Interval {
+    let sooner = match (interval.measure, interval.milestone.at_least) {
+        (Measure::Measured { value, .. }, Some(least)) => value < least,
+        _ => false,
+    };
+    if let (Verdict::Fail, Some(crowd), false) = (interval.verdict, crowd, sooner) {
+        interval.verdict = Verdict::Inconclusive;
+        interval.detail = format!("{}; {crowd}", interval.detail);
+    }
+    interval
+}
+
+/// The same for an assertion that a starved cluster breaks by being late. Lost writes, or an old holder that acts, are
+/// failures on any machine.
+pub(crate) fn excuse(mut checked: Checked, of: &Assertion, crowd: Option<&String>) -> Checked {
+    let late = match of {
+        Assertion::Gap(_)
+        | Assertion::Succeeds(_)
+        | Assertion::SameLeader(_)
+        | Assertion::SameHolder(_)
+        | Assertion::OldProcessGone(_)
+        | Assertion::ComesBack(_)
+        | Assertion::Slowdown(_)
+        | Assertion::HoldsUpTo(_) => true,
+        Assertion::Fails(_)
+        | Assertion::NoLostWrites(_)
+        | Assertion::OldHolderStaysOut(_)
+        | Assertion::NoReplacementDuringFault(_)
+        | Assertion::MetricMoves(_) => false,
+    };
+    if let (Verdict::Fail, true, Some(crowd)) = (checked.verdict, late, crowd) {
+        checked.verdict = Verdict::Inconclusive;
+        checked.detail = format!("{}; {crowd}", checked.detail);
+    }
+    checked
+}
