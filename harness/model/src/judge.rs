@@ -167,7 +167,7 @@ impl Live {
         if let Some(problems) = timeline.after.as_ref().filter(|problems| !problems.is_empty()) {
             let undone = timeline.undo().is_some();
             let verdict = if undone && crowd.is_none() { Verdict::Fail } else { Verdict::Inconclusive };
-            let beside = crowd.as_ref().map(|crowd| format!("; {crowd}")).unwrap_or_default();
+            let beside = crowd.as_ref().map(|crowd| format!("; {}", crowd.words())).unwrap_or_default();
             weigh(
                 verdict,
                 format!("the cluster was not healthy afterwards: {}{beside}", problems.join("; ")),

@@ -141,42 +141,71 @@ pub(crate) fn used(timeline: &Timeline) -> Option<MachineUse> {
     })
 }
 
-/// Why lateness proves nothing; none where others left the cluster alone.
-pub(crate) fn crowd(used: Option<&MachineUse>, timeline: &Timeline) -> Option<String> {
+/// Others crowded the machine since the fault: what came late may be late because of them.
+pub(crate) struct Crowd {
+    /// For how long: no more than this can be their doing, were the cluster to stand still meanwhile.
+    time: Span,
+    words: String,
+}
+
+/// None where others left the cluster alone.
+pub(crate) fn crowd(used: Option<&MachineUse>, timeline: &Timeline) -> Option<Crowd> {
     let used = used.filter(|used| !used.crowded.0.is_zero())?;
-    let from = timeline.fault()?.low;
-    Some(format!(
+    let words = format!(
         "others than the cluster and recoup used {} % of this machine for {:.0} of the {:.0} s since the fault, and \
          left less than one processor idle: on a quiet machine it may hold",
         (used.crowd_permille + 5) / 10,
         used.crowded.0.as_secs_f64(),
-        timeline.ended().since(from).as_secs_f64(),
-    ))
+        timeline.ended().since(timeline.fault()?.low).as_secs_f64(),
+    );
+    Some(Crowd { time: used.crowded, words })
 }
 
-/// A milestone that came too late beside a crowd is no failure of the cluster's; one that came too soon is.
-pub(crate) fn excuse_interval(mut interval: Interval, crowd: Option<&String>) -> Interval {
+impl Crowd {
+    /// In words.
+    pub(crate) fn words(&self) -> &str {
+        &self.words
+    }
+
+    /// Would it have been in time without them?
+    fn explains(&self, measure: Measure, limit: Span) -> bool {
+        match measure {
+            Measure::Measured { low, .. } => low.0.saturating_sub(self.time.0) <= limit.0,
+            Measure::Censored { more_than } => more_than.0.saturating_sub(self.time.0) <= limit.0,
+            Measure::NotSeen { .. } | Measure::Unknown => false,
+        }
+    }
+}
+
+/// A milestone that would have come in time without a crowd is no failure of the cluster's; one that came too soon is.
+pub(crate) fn excuse_interval(mut interval: Interval, crowd: Option<&Crowd>) -> Interval {
     let sooner = match (interval.measure, interval.milestone.at_least) {
         (Measure::Measured { value, .. }, Some(least)) => value < least,
         _ => false,
     };
-    if let (Verdict::Fail, Some(crowd), false) = (interval.verdict, crowd, sooner) {
+    if let (Verdict::Fail, Some(crowd), Some(budget), false) =
+        (interval.verdict, crowd, interval.budget(), sooner)
+        && crowd.explains(interval.measure, budget)
+    {
         interval.verdict = Verdict::Inconclusive;
-        interval.detail = format!("{}; {crowd}", interval.detail);
+        interval.detail = format!("{}; {}", interval.detail, crowd.words);
     }
     interval
 }
 
 /// The same for an assertion that a starved cluster breaks by being late. Lost writes, or an old holder that acts, are
 /// failures on any machine.
-pub(crate) fn excuse(mut checked: Checked, of: &Assertion, crowd: Option<&String>) -> Checked {
+pub(crate) fn excuse(mut checked: Checked, of: &Assertion, crowd: Option<&Crowd>) -> Checked {
+    let Some(crowd) = crowd.filter(|_| checked.verdict == Verdict::Fail) else { return checked };
+    let explained = |limit| checked.measure.is_some_and(|measure| crowd.explains(measure, limit));
     let late = match of {
-        Assertion::Gap(_)
-        | Assertion::Succeeds(_)
+        Assertion::Gap(gap) => explained(gap.max),
+        Assertion::ComesBack(back) => explained(back.within),
+        // A moment is enough for these.
+        Assertion::Succeeds(_)
         | Assertion::SameLeader(_)
         | Assertion::SameHolder(_)
         | Assertion::OldProcessGone(_)
-        | Assertion::ComesBack(_)
         | Assertion::Slowdown(_)
         | Assertion::HoldsUpTo(_) => true,
         Assertion::Fails(_)
@@ -185,9 +214,9 @@ pub(crate) fn excuse(mut checked: Checked, of: &Assertion, crowd: Option<&String
         | Assertion::NoReplacementDuringFault(_)
         | Assertion::MetricMoves(_) => false,
     };
-    if let (Verdict::Fail, true, Some(crowd)) = (checked.verdict, late, crowd) {
+    if late {
         checked.verdict = Verdict::Inconclusive;
-        checked.detail = format!("{}; {crowd}", checked.detail);
+        checked.detail = format!("{}; {}", checked.detail, crowd.words);
     }
     checked
 }

@@ -75,10 +75,16 @@ fn lateness_beside_a_crowded_machine_is_no_failure_of_the_clusters() {
     assert_eq!(crowded.verdict, Verdict::Inconclusive, "{:?}", crowded.reasons);
     assert!(crowded.reasons[0].contains("used 60 % of this machine for 50 of the"), "{:?}", crowded.reasons);
     assert_eq!(crowded.intervals[0].verdict, Verdict::Inconclusive);
-    let used = crowded.machine.expect("who used the machine");
-    assert_eq!((used.cluster_permille, used.others_permille, used.idle_permille), (300, 600, 100));
+    let shares = crowded.machine.expect("who used the machine");
+    assert_eq!((shares.cluster_permille, shares.others_permille, shares.idle_permille), (300, 600, 100));
     // A quiet machine, one that was busy before the fault only, and one with a processor to spare.
     let before = |second| if second + 5.0 < FAULT { 700 } else { 0 };
+    // And one that was busy for a moment, which explains five seconds and not thirty.
+    let moment = |second: f64| if (second - FAULT).abs() < 1.0 { 700 } else { 0 };
+    let never = "  milestones:\n    - {name: m, when: {stable: api/write/cp2/reused}, within: 5s}";
+    let story = kill(never).down("api/write/cp2", FAULT, FAULT + 30.0);
+    let judged = Story { more: used(moment), ..story }.judged();
+    assert_eq!(judged.verdict, Verdict::Fail, "{:?}", judged.reasons);
     for (why, others) in [("quiet", (|_| 20) as fn(f64) -> u64), ("before", before), ("spare", |_| 190)] {
         let judged = late(others);
         assert_eq!(judged.verdict, Verdict::Fail, "{why}: {:?}", judged.reasons);
