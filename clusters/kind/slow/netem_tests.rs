@@ -46,8 +46,11 @@ impl Lab {
             ("unshare", ""),
         ];
         for (name, text) in tools {
-            lab.write(name, &format!("#!/bin/sh\n{text}"));
-            fs::set_permissions(lab.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+            // By another process: what this one writes itself may still be open in another test's child ("text file busy").
+            let (text, tool) = (format!("#!/bin/sh\n{text}"), lab.path().join(name));
+            lab.write("text", &text);
+            assert!(Command::new("cp").arg(lab.path().join("text")).arg(&tool).status().unwrap().success());
+            fs::set_permissions(tool, fs::Permissions::from_mode(0o755)).unwrap();
         }
         lab.write("before", "qdisc noqueue 0: root refcnt 2\n");
         lab
