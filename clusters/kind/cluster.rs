@@ -296,7 +296,7 @@ impl Cluster for KindCluster {
 
     async fn processors(&self) -> Result<Option<Processors>, ClusterError> {
         match &self.meter {
-            Some(meter) => meter.read(&self.docker).await.map(Some),
+            Some(meter) => meter.read(&self.docker).await,
             None => Ok(None),
         }
     }

@@ -199,11 +199,9 @@ mod tests {
             "#!/bin/sh\ncase $1 in\ninspect) [ -e {0} ] && echo false || echo true ;;\nunpause) echo \"$2\" > {0} ;;\nesac\n",
             quoted(&asked.display().to_string())
         );
-        // By another process: what this one writes itself may still be open in another test's child ("text file busy").
         let text = dir.path().join("text");
         fs::write(&text, fake).expect("written");
-        let copied = std::process::Command::new("cp").arg(&text).arg(&docker).status();
-        assert!(copied.expect("cp").success());
+        crate::kind::copy(&text, &docker);
         fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).expect("executable");
         let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
         let wait = |file: &Path, token: &str, due: u64| {

@@ -37,7 +37,7 @@ mod manifests;
 mod metrics;
 mod objects;
 mod observe;
-mod processors;
+pub mod processors;
 mod program;
 mod routes;
 mod settings;
@@ -55,3 +55,11 @@ pub use nodes::KindNodes;
 pub use provider::KindProvider;
 pub use slow::delay_program;
 pub use target::{HttpLoad, HttpTarget};
+
+/// Makes a program for a test by another process: a file that this one has just written may still be open for writing in
+/// a child that another test's thread was making at that moment, and "text file busy" then.
+#[cfg(test)]
+fn copy(program: &std::path::Path, to: &std::path::Path) {
+    let copied = std::process::Command::new("cp").arg(program).arg(to).status();
+    assert!(copied.expect("cp runs").success());
+}

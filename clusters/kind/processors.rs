@@ -1,6 +1,6 @@
 //! Who uses the processors that a cluster's nodes run on, as far as this machine can tell.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use bollard::query_parameters::StatsOptionsBuilder;
 use futures::{StreamExt, future::try_join_all};
@@ -29,14 +29,12 @@ impl Meter {
         (here.trim() == there.trim()).then_some(Meter { containers })
     }
 
-    /// All counters as they are now; what recoup itself used is left for the caller.
-    pub(super) async fn read(&self, docker: &Docker) -> Result<Processors, ClusterError> {
-        let path = Path::new("/proc/stat");
-        let text = fs::read_to_string(path)
-            .map_err(|source| ClusterError::File { path: path.display().to_string(), source })?;
+    /// All counters as they are now; what recoup itself used is left for the caller. None where the kernel's own cannot
+    /// be read.
+    pub(super) async fn read(&self, docker: &Docker) -> Result<Option<Processors>, ClusterError> {
+        let Some(total) = total() else { return Ok(None) };
         let used = try_join_all(self.containers.iter().map(|name| docker.processor_ms(name))).await?;
-        let total = total(&text).unwrap_or_default();
-        Ok(Processors { cluster_ms: used.iter().sum(), ..total })
+        Ok(Some(Processors { cluster_ms: used.iter().sum(), ..total }))
     }
 }
 
@@ -55,8 +53,13 @@ impl Docker {
     }
 }
 
-/// The sums of /proc/stat, the cluster's and recoup's own shares left at 0.
-fn total(text: &str) -> Option<Processors> {
+/// This machine's counters, the cluster's and recoup's own shares left at 0; none on systems without /proc/stat.
+#[must_use]
+pub fn total() -> Option<Processors> {
+    sums(&fs::read_to_string("/proc/stat").ok()?)
+}
+
+fn sums(text: &str) -> Option<Processors> {
     let mut lines = text.lines();
     let mut ticks = lines.next()?.strip_prefix("cpu ")?.split_whitespace().map(str::parse::<u64>);
     let mut next = || ticks.next()?.ok().map(|ticks| ticks * TICK_MS);
@@ -82,7 +85,7 @@ mod tests {
         let text = "cpu  100 5 50 1000 20 3 4 9 0 0\ncpu0 50 5 25 500 10 3 4 9 0 0\ncpu1 50 0 25 500 10 0 0 0 0 0\nintr 77\n";
         let wanted =
             Processors { count: 2, busy_ms: 1620, idle_ms: 10_200, stolen_ms: 90, ..Processors::default() };
-        assert_eq!(total(text), Some(wanted));
-        assert_eq!(total("intr 77\n"), None);
+        assert_eq!(sums(text), Some(wanted));
+        assert_eq!(sums("intr 77\n"), None);
     }
 }

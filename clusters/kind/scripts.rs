@@ -257,6 +257,7 @@ mod tests {
     use recoup_model::action::{Signal, StaticPod};
 
     use super::*;
+    use crate::kind::copy;
 
     fn run(script: &Script) -> (bool, String) {
         let argv = script.argv();
@@ -353,12 +354,6 @@ mod tests {
         assert!(!std::path::Path::new("/tmp/recoup-injected").exists());
     }
 
-    /// By another process: a file that this one has just written may still be open for writing in a child that another
-    /// test's thread was making at that moment, and "text file busy" then.
-    fn copy(program: &str, to: &std::path::Path) {
-        assert!(Command::new("cp").arg(program.trim()).arg(to).status().expect("cp").success());
-    }
-
     #[cfg(target_os = "linux")]
     #[test]
     fn a_process_with_spaces_and_parentheses_in_its_name_is_read_right() {
@@ -368,7 +363,7 @@ mod tests {
             Command::new("sh").args(["-c", "command -v sleep"]).output().expect("sh").stdout,
         )
         .expect("text");
-        copy(&sleep, &program);
+        copy(sleep.trim().as_ref(), &program);
         let mut child = Command::new(&program).arg("60").spawn().expect("started");
         let pid = child.id().to_string();
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
@@ -401,8 +396,8 @@ mod tests {
         .expect("text");
         // Names of 15 characters in common: the kernel's short name cannot tell them apart.
         let (right, wrong) = (dir.path().join("recoup-test-prog-a"), dir.path().join("recoup-test-prog-b"));
-        copy(&sleep, &right);
-        copy(&sleep, &wrong);
+        copy(sleep.trim().as_ref(), &right);
+        copy(sleep.trim().as_ref(), &wrong);
         let mut right = Command::new(right).arg("60").spawn().expect("started");
         let mut wrong = Command::new(wrong).arg("60").spawn().expect("started");
         let listed = with_functions(

@@ -11,6 +11,7 @@ use recoup_model::{
 };
 
 use super::script;
+use crate::kind::copy;
 
 /// Notes what it is asked, and knows whether something was laid at the root.
 const TC: &str = r#"echo "tc $*" >> "$LAB/asked"
@@ -46,10 +47,9 @@ impl Lab {
             ("unshare", ""),
         ];
         for (name, text) in tools {
-            // By another process: what this one writes itself may still be open in another test's child ("text file busy").
-            let (text, tool) = (format!("#!/bin/sh\n{text}"), lab.path().join(name));
-            lab.write("text", &text);
-            assert!(Command::new("cp").arg(lab.path().join("text")).arg(&tool).status().unwrap().success());
+            lab.write("text", &format!("#!/bin/sh\n{text}"));
+            let tool = lab.path().join(name);
+            copy(&lab.path().join("text"), &tool);
             fs::set_permissions(tool, fs::Permissions::from_mode(0o755)).unwrap();
         }
         lab.write("before", "qdisc noqueue 0: root refcnt 2\n");

@@ -4,13 +4,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Result, bail};
-use recoup_model::{observation::Conn, time::Span};
+use recoup_clusters::kind::processors::total;
+use recoup_model::{machine::Processors, observation::Conn, time::Span};
 
 use super::{
     cell::groups,
     command, freeze,
     load::Burners,
-    machine::{Machine, busy_ticks},
+    machine::Machine,
     measure::{Measured, measure},
     score::{Score, score},
     script::Mode,
@@ -69,7 +70,7 @@ pub fn run(args: &command::Accuracy) -> Result<()> {
         _ => &[false, true],
     };
     for busy in loads {
-        let before = busy_ticks();
+        let before = total();
         for Span(period) in &args.periods {
             if !args.only_cluster {
                 own(args, *period, *busy, &mut report.rows)?;
@@ -80,7 +81,7 @@ pub fn run(args: &command::Accuracy) -> Result<()> {
             let _burners = Burners::light(*busy);
             report.clusters.push(freeze::run(name, args, *busy, &mut report.rows)?);
         }
-        report.loads.push((*busy, share(before, busy_ticks())));
+        report.loads.push((*busy, share(before, total())));
     }
     report.write(&args.out)?;
     let complaints = report.complaints();
@@ -125,10 +126,12 @@ pub fn words(busy: bool) -> &'static str {
 }
 
 /// How much of all processor time was used between two readings, by whomever.
-fn share(before: Option<(u64, u64)>, after: Option<(u64, u64)>) -> Option<f64> {
-    let ((busy, all), (busy_then, all_then)) = (before?, after?);
-    #[expect(clippy::cast_precision_loss, reason = "ticks since boot fit 52 bits")]
-    let share = (busy_then - busy) as f64 / (all_then - all).max(1) as f64;
+fn share(before: Option<Processors>, after: Option<Processors>) -> Option<f64> {
+    let used = |all: &Processors| all.busy_ms + all.stolen_ms;
+    let (before, after) = (before?, after?);
+    let (busy, idle) = (used(&after) - used(&before), after.idle_ms - before.idle_ms);
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since boot fit 52 bits")]
+    let share = busy as f64 / (busy + idle).max(1) as f64;
     Some(share)
 }
 

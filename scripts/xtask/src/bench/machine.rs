@@ -49,14 +49,3 @@ impl Machine {
 pub fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
 }
-
-/// Processor time of everything but idling, and of everything, in ticks since boot.
-pub fn busy_ticks() -> Option<(u64, u64)> {
-    let stat = fs::read_to_string("/proc/stat").ok()?;
-    let ticks: Vec<u64> =
-        stat.lines().next()?.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
-    let all: u64 = ticks.iter().take(8).sum();
-    // Idle, and waiting for disks.
-    let idle: u64 = ticks.iter().skip(3).take(2).sum();
-    Some((all - idle, all))
-}
