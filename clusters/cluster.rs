@@ -88,12 +88,6 @@ pub trait LoadTarget: Send + Sync {
     /// # Errors
     /// Where nobody answers.
     async fn left(&self) -> Result<u64, Failure>;
-
-    /// Removes everything that the load made. Idempotent.
-    ///
-    /// # Errors
-    /// Where something is left; the next fixture removes it.
-    async fn clear(&self) -> Result<(), ClusterError>;
 }
 
 /// A cluster that exists.

@@ -21,7 +21,6 @@ use super::{
     api::{APPLY, Call},
     cluster::{PATIENCE, Placed},
     failure::while_doing,
-    load,
     manifests::{self, CONVERGE, Manifest, PORT, SCHEDULE, VANTAGE, WORKLOAD, apps, core},
     objects::{DaemonSet, Deployment, List, Pod, Service},
     writes,
@@ -101,7 +100,7 @@ impl KindCluster {
     }
 
     /// Server-side apply, which makes an object, or brings it back to this.
-    async fn apply(&self, manifest: &Manifest, deadline: Instant) -> Result<(), ClusterError> {
+    pub(super) async fn apply(&self, manifest: &Manifest, deadline: Instant) -> Result<(), ClusterError> {
         let path = format!("{}?fieldManager=recoup&force=true", manifest.path);
         let waiting = Waiting::new(format!("{} to be applied", manifest.path), deadline);
         loop {
@@ -145,10 +144,6 @@ impl KindCluster {
     async fn clear(&self, deadline: Instant) -> Result<(), ClusterError> {
         let waiting = Waiting::new("the write probes' objects", deadline);
         while let Err(failure) = writes::prepare(&self.api, PATIENCE).await {
-            waiting.again(failure).await?;
-        }
-        let waiting = Waiting::new("what a load has left to be removed", deadline);
-        while let Err(failure) = load::clear(&self.api).await {
             waiting.again(failure).await?;
         }
         let waiting = Waiting::new("the write probes' etcd keys to be removed", deadline);
@@ -257,20 +252,7 @@ impl KindCluster {
 
     /// Where the workload is, for as long as the experiment lasts.
     async fn placement(&self, pods: Vec<PodState>) -> Result<Placed, ClusterError> {
-        let path = format!("{}/{WORKLOAD}", core("services"));
-        let service: Service = self
-            .api
-            .lb()
-            .read(Call::get(&path), PATIENCE)
-            .await
-            .map_err(while_doing("read the workload's Service"))?;
-        let address = |text: &str| {
-            text.parse::<IpAddr>().map_err(|_| ClusterError::Missing {
-                missing: format!("an address of the workload ({text:?} is none)"),
-                remedy: format!("look at `kubectl -n {} get pods,services -o wide`", manifests::NAMESPACE),
-            })
-        };
-        let service = SocketAddr::new(address(&service.spec.cluster_ip)?, PORT);
+        let service = self.service(WORKLOAD).await?;
         let mut by_node = BTreeMap::new();
         for pod in pods {
             let ip = address(pod.ip.as_deref().unwrap_or_default())?;
@@ -280,4 +262,19 @@ impl KindCluster {
         }
         Ok(Placed { pods: by_node, service })
     }
+
+    /// The address of a Service of ours.
+    pub(super) async fn service(&self, name: &str) -> Result<SocketAddr, ClusterError> {
+        let path = format!("{}/{name}", core("services"));
+        let read = self.api.lb().read::<Service>(Call::get(&path), PATIENCE).await;
+        let service = read.map_err(while_doing(format!("read the Service {name}")))?;
+        Ok(SocketAddr::new(address(&service.spec.cluster_ip)?, PORT))
+    }
+}
+
+fn address(text: &str) -> Result<IpAddr, ClusterError> {
+    text.parse().map_err(|_| ClusterError::Missing {
+        missing: format!("an address of the workload ({text:?} is none)"),
+        remedy: format!("look at `kubectl -n {} get pods,services -o wide`", manifests::NAMESPACE),
+    })
 }

@@ -1,6 +1,6 @@
 //! A load's requests: which connection each takes, what it asks for, and the objects that it makes.
 //!
-//! Everything lies in a namespace of its own, so that one request each empties and removes it.
+//! Everything lies in a namespace of its own, so that one request each empties and removes it (`load_clear.sh`).
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use recoup_model::{
 use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
     api::{Api, Call, JSON, MERGE},
@@ -33,19 +33,15 @@ use super::{
 use crate::{ClusterError, LoadRequest, LoadTarget, LoadWanted};
 
 /// Where a load's objects lie.
-const NAMESPACE: &str = "recoup-load";
+pub(super) const NAMESPACE: &str = "recoup-load";
 /// Marks them.
-const LABEL: &str = "recoup.dev%2Fload";
+pub(super) const LABEL: &str = "recoup.dev%2Fload";
 /// Objects that are there before the first request: what is got, listed, watched and updated.
 const STANDING: u64 = 32;
 /// Requests under way at a time while they are made.
 const AT_ONCE: usize = 8;
 /// A namespace that is being removed is there for some seconds; with a busy controller-manager for longer.
 const PREPARED: Duration = Duration::from_secs(90);
-/// Some thousand objects, one after the other.
-const EMPTIED: Duration = Duration::from_secs(60);
-/// So long the namespace's end is waited for, so that what its removal costs is over when the load is.
-const REMOVED: Duration = Duration::from_secs(10);
 /// The server ends a watch after so many seconds.
 const WATCHED: u32 = 1;
 /// A watch that its server does not end is left.
@@ -139,34 +135,6 @@ async fn create(api: &Api, name: String, size: u64) -> Result<(), Failure> {
     }
 }
 
-/// Removes everything that a load has left; nothing where there is nothing.
-pub(super) async fn clear(api: &Api) -> Result<(), Failure> {
-    let path = format!("/api/v1/namespaces/{NAMESPACE}");
-    let gone = |answer: Result<Vec<u8>, Failure>| match answer {
-        Ok(_) => Ok(false),
-        Err(failure) if failure.message.starts_with("404") => Ok(true),
-        Err(failure) => Err(failure),
-    };
-    let look = || async { gone(api.lb().call(Conn::Reused, Call::get(&path), PATIENCE).await) };
-    if look().await? {
-        return Ok(());
-    }
-    // By itself, not only through the namespace: that needs a working controller-manager.
-    let all = format!("{}?labelSelector={LABEL}", objects());
-    gone(api.lb().call(Conn::Reused, Call::delete(&all), EMPTIED).await)?;
-    match api.lb().call(Conn::Reused, Call::delete(&path), PATIENCE).await {
-        Err(failure) if !failure.message.starts_with("404") && !failure.message.starts_with("409") => {
-            return Err(failure);
-        }
-        _ => {}
-    }
-    let deadline = Instant::now() + REMOVED;
-    while Instant::now() < deadline && !look().await? {
-        sleep(Duration::from_millis(500)).await;
-    }
-    Ok(())
-}
-
 #[async_trait]
 impl LoadTarget for KindLoad {
     async fn send(&self, request: LoadRequest) -> Result<(), Failure> {
@@ -216,10 +184,6 @@ impl LoadTarget for KindLoad {
                 }
             }
         }
-    }
-
-    async fn clear(&self) -> Result<(), ClusterError> {
-        clear(&self.api).await.map_err(while_doing("remove what the load made"))
     }
 
     async fn left(&self) -> Result<u64, Failure> {

@@ -9,6 +9,8 @@ use super::image_tar::PATH;
 pub(super) const NAMESPACE: &str = "recoup";
 /// The workload's Deployment, Service and `app` label.
 pub(super) const WORKLOAD: &str = "workload";
+/// The Service that is made anew before every experiment, and leads to the workload as its own does.
+pub(super) const RENEWED: &str = "renewed";
 /// The Deployment that convergence probes scale.
 pub(super) const CONVERGE: &str = "converge";
 /// The probers' DaemonSet.
@@ -54,16 +56,9 @@ pub(super) fn all(image: &str, workload: &WorkloadSpec, workers: bool) -> Vec<Ma
     let probe = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(PROBE), "data": { "read": "me" },
     });
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": metadata(WORKLOAD),
-        "spec": {
-            "selector": { "app": WORKLOAD },
-            "ports": [{ "name": "http", "port": PORT, "targetPort": PORT, "protocol": "TCP" }],
-        },
-    });
     vec![
         Manifest { path: format!("{}/{PROBE}", core("configmaps")), object: probe },
-        Manifest { path: format!("{}/{WORKLOAD}", core("services")), object: service },
+        service(WORKLOAD),
         Manifest { path: format!("{}/{VANTAGE}", apps("daemonsets")), object: vantage(image) },
         Manifest {
             path: format!("{}/{WORKLOAD}", apps("deployments")),
@@ -79,6 +74,18 @@ pub(super) fn all(image: &str, workload: &WorkloadSpec, workers: bool) -> Vec<Ma
             ),
         },
     ]
+}
+
+/// A Service of that name that leads to the workload.
+pub(super) fn service(name: &str) -> Manifest {
+    let object = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": metadata(name),
+        "spec": {
+            "selector": { "app": WORKLOAD },
+            "ports": [{ "name": "http", "port": PORT, "targetPort": PORT, "protocol": "TCP" }],
+        },
+    });
+    Manifest { path: format!("{}/{name}", core("services")), object }
 }
 
 /// One prober per node, in the node's own network, whatever befalls the node.

@@ -148,7 +148,7 @@ impl KindNodes {
         let argv = script.argv();
         let program = if script.needs_delay { Some(slow::delay_program()?.into_owned()) } else { None };
         let output = match action {
-            NodeAction::EtcdFill | NodeAction::EtcdFree => {
+            NodeAction::EtcdFill | NodeAction::EtcdFree | NodeAction::LoadClear => {
                 self.docker.exec_within(MOVES_DATA, node, &argv, None).await?
             }
             _ => self.docker.exec(node, &argv, program).await?,
@@ -158,7 +158,8 @@ impl KindNodes {
     }
 }
 
-/// 256 MiB through three members on one busy machine, and a defragmentation of each of them.
+/// 256 MiB through three members on one busy machine, and a defragmentation of each of them; some thousand objects
+/// of a load.
 const MOVES_DATA: Duration = Duration::from_secs(120);
 /// Processes are listed by the kernel, and the shell may signal them.
 const SIGNALS: &str = "[ -r /proc/1/stat ] && kill -0 1";

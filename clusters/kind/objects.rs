@@ -206,6 +206,38 @@ pub(super) struct ServiceSpec {
     pub cluster_ip: String,
 }
 
+/// Where a Service leads, as its controllers have told.
+#[derive(Deserialize)]
+pub(super) struct Endpoints {
+    #[serde(default)]
+    subsets: Vec<Subset>,
+}
+
+#[derive(Deserialize)]
+struct Subset {
+    #[serde(default)]
+    addresses: Vec<EndpointAddress>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EndpointAddress {
+    target_ref: Option<TargetRef>,
+}
+
+#[derive(Deserialize)]
+struct TargetRef {
+    name: String,
+}
+
+impl Endpoints {
+    /// Names of the ready pods.
+    pub fn ready(self) -> impl Iterator<Item = String> {
+        let addresses = self.subsets.into_iter().flat_map(|subset| subset.addresses);
+        addresses.filter_map(|address| Some(address.target_ref?.name))
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct Deployment {
     pub metadata: Meta,

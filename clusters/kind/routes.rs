@@ -1,6 +1,6 @@
-//! Does every node's route through the Service lead to every pod of the workload, and nowhere else?
+//! Does every node's route through Services lead to every pod of the workload, and nowhere else?
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use futures::future::{join_all, try_join_all};
 use recoup_model::{observation::Conn, topology::Node};
@@ -12,8 +12,8 @@ use super::{
     cluster::{PATIENCE, Placed},
     failure::while_doing,
     fixture::Waiting,
-    manifests::{WORKLOAD, core},
-    objects::{List, Pod},
+    manifests::{self, RENEWED, WORKLOAD, core},
+    objects::{Endpoints, List, Pod},
 };
 use crate::{ClusterError, Fixture};
 
@@ -37,11 +37,12 @@ impl KindCluster {
     ) -> Result<Fixture, ClusterError> {
         self.probers_answer(placed, deadline).await?;
         let pods = self.pods_of_service(deadline).await?;
+        let services = [placed.service, self.renew(&pods, deadline).await?];
         let checks: Vec<_> = self
             .fingerprint
             .nodes
             .iter()
-            .map(|node| self.check_route(node, placed, &pods, deadline))
+            .map(|node| self.check_route(node, services, &pods, deadline))
             .collect();
         let mut fixture = Fixture::default();
         for (node, found) in self.fingerprint.nodes.iter().zip(join_all(checks).await) {
@@ -108,11 +109,42 @@ impl KindCluster {
         }
     }
 
+    /// Makes a Service anew, waits until its controllers know all pods of the workload, and tells its address.
+    ///
+    /// A kube-proxy that follows nothing has no rules for it. Those for the workload's own Service, which stays from
+    /// one experiment to the next, may happen to be right still.
+    async fn renew(&self, pods: &BTreeSet<String>, deadline: Instant) -> Result<SocketAddr, ClusterError> {
+        let path = format!("{}/{RENEWED}", core("services"));
+        let waiting = Waiting::new(format!("the Service {RENEWED} to be deleted"), deadline);
+        while let Err(failure) =
+            self.api.lb().call(Conn::Reused, Call::delete(&path).metadata_only(), PATIENCE).await
+            && !failure.message.starts_with("404")
+        {
+            waiting.again(failure).await?;
+        }
+        self.apply(&manifests::service(RENEWED), deadline).await?;
+        let path = format!("{}/{RENEWED}", core("endpoints"));
+        let waiting = Waiting::new(format!("the Service {RENEWED} to know the workload's pods"), deadline);
+        loop {
+            let last = match self.api.lb().read::<Endpoints>(Call::get(&path), PATIENCE).await {
+                Ok(endpoints) => {
+                    let known: BTreeSet<String> = endpoints.ready().collect();
+                    if known == *pods {
+                        return self.service(RENEWED).await;
+                    }
+                    format!("it knows {known:?}, not {pods:?}")
+                }
+                Err(failure) => failure.to_string(),
+            };
+            waiting.again(last).await?;
+        }
+    }
+
     /// None where all is well; else what was found, and whether a new kube-proxy mended it.
     async fn check_route(
         &self,
         node: &Node,
-        placed: &Placed,
+        services: [SocketAddr; 2],
         pods: &BTreeSet<String>,
         deadline: Instant,
     ) -> Result<Option<(String, bool)>, ClusterError> {
@@ -120,8 +152,10 @@ impl KindCluster {
         let follows = |within: Duration| {
             let waiting = Waiting::new(what.clone(), deadline.min(Instant::now() + within));
             async move {
-                while let Err(last) = self.try_route(node, placed, pods).await {
-                    waiting.again(last).await?;
+                for service in services {
+                    while let Err(last) = self.try_route(node, service, pods).await {
+                        waiting.again(last).await?;
+                    }
                 }
                 Ok(())
             }
@@ -137,8 +171,13 @@ impl KindCluster {
     }
 
     /// One look: a number of requests at once, none of which may fail or reach a stranger.
-    async fn try_route(&self, node: &Node, placed: &Placed, pods: &BTreeSet<String>) -> Result<(), String> {
-        let ask = |_| self.vantage.identify(node.address, placed.service, Duration::from_secs(1));
+    async fn try_route(
+        &self,
+        node: &Node,
+        service: SocketAddr,
+        pods: &BTreeSet<String>,
+    ) -> Result<(), String> {
+        let ask = |_| self.vantage.identify(node.address, service, Duration::from_secs(1));
         let asked: Vec<_> = (0..REQUESTS * pods.len().max(1)).map(ask).collect();
         let mut seen = BTreeSet::new();
         for answer in join_all(asked).await {

@@ -11,7 +11,7 @@ use recoup_model::{
     time::Span,
 };
 
-use super::{deadlines, drop_rules};
+use super::{deadlines, drop_rules, load};
 
 /// The workload's program, which `NodeAction::SignalPod` looks for.
 const WORKLOAD: &str = "recoup-workload";
@@ -109,6 +109,7 @@ impl Script {
             NodeAction::EtcdFill | NodeAction::EtcdFree | NodeAction::EtcdLook => {
                 return super::etcd_space::script(action).map(Some);
             }
+            NodeAction::LoadClear => script!("load_clear.sh"; load::NAMESPACE, load::LABEL),
             NodeAction::Survey => script!("process.sh", "limit.sh", "survey.sh";),
             NodeAction::Pause | NodeAction::Unpause | NodeAction::InspectNode => return Ok(None),
         }))

@@ -95,8 +95,4 @@ impl LoadTarget for HttpLoad {
     async fn left(&self) -> Result<u64, Failure> {
         Ok(0)
     }
-
-    async fn clear(&self) -> Result<(), ClusterError> {
-        Ok(())
-    }
 }

@@ -291,7 +291,6 @@ impl Cluster for SimCluster {
 
     async fn fixture(&self, workload: &WorkloadSpec) -> Result<Fixture, ClusterError> {
         let fixture = self.set_up(workload).await?;
-        self.look().load_objects = 0;
         self.hang_up_kept();
         Ok(fixture)
     }

@@ -16,7 +16,7 @@ use super::{
     SimCluster,
     model::{apiserver::Request, raft::Entry, timing::ms},
 };
-use crate::{ClusterError, LoadRequest, LoadTarget};
+use crate::{LoadRequest, LoadTarget};
 
 /// As many as a load on a real cluster makes before its first request.
 const STANDING: u64 = 32;
@@ -85,13 +85,6 @@ impl LoadTarget for SimLoad {
             }
             _ => {}
         }
-        Ok(())
-    }
-
-    async fn clear(&self) -> Result<(), ClusterError> {
-        sleep(ms(300)).await;
-        self.made.store(0, Ordering::Relaxed);
-        self.cluster.look().load_objects = 0;
         Ok(())
     }
 

@@ -122,6 +122,7 @@ fn act(world: &mut World, node: usize, action: &NodeAction) -> Result<ActionRepo
         NodeAction::EtcdFill | NodeAction::EtcdFree | NodeAction::EtcdLook => {
             super::etcd_space::act(world, node, action, &mut report)?;
         }
+        NodeAction::LoadClear => report.changed = std::mem::take(&mut world.load_objects) > 0,
         NodeAction::RunsWith { pod, args } => {
             if world.runs_with(node, pod.process(), args) {
                 report.processes = state(world, node, pod.process());

@@ -118,7 +118,7 @@ type Lie = fn(&NodeAction) -> bool;
 /// A body that holds for everybody proves nothing: each deed that is only said to be done must be noticed.
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_lies_does_not_conform() {
-    let lies: [(&str, Lie); 27] = [
+    let lies: [(&str, Lie); 28] = [
         ("signal", |action| matches!(action, NodeAction::Signal { signal: Signal::Kill, .. })),
         ("thaw", |action| matches!(action, NodeAction::Signal { signal: Signal::Cont, .. })),
         ("hold", |action| matches!(action, NodeAction::StaticPodHold { .. })),
@@ -146,6 +146,7 @@ async fn a_provider_that_lies_does_not_conform() {
         ("look at flags", |action| matches!(action, NodeAction::RunsWith { .. })),
         ("filling of etcd", |action| matches!(action, NodeAction::EtcdFill)),
         ("freeing of etcd", |action| matches!(action, NodeAction::EtcdFree)),
+        ("removal of a load's objects", |action| matches!(action, NodeAction::LoadClear)),
     ];
     // Else the body fails for another reason, and the lies seem to be noticed.
     let honest: Arc<dyn Provider> = FaultyProvider::new(&Arc::new(SimProvider::new()), |_| Meddling::None);

@@ -62,6 +62,7 @@ pub fn undoes(action: &NodeAction) -> bool {
             | NodeAction::SlowRemove { .. }
             | NodeAction::LimitClear { .. }
             | NodeAction::EtcdFree
+            | NodeAction::LoadClear
     )
 }
 

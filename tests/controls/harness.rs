@@ -197,10 +197,6 @@ impl LoadTarget for ThrottledLoad {
     async fn left(&self) -> Result<u64, Failure> {
         self.target.left().await
     }
-
-    async fn clear(&self) -> Result<(), ClusterError> {
-        self.target.clear().await
-    }
 }
 
 #[async_trait]

@@ -3,19 +3,19 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
-use recoup_clusters::{Cluster, ClusterError, LoadTarget};
+use recoup_clusters::{Cluster, ClusterError};
 use recoup_model::{
     action::{ActionReport, NodeAction},
     event::Event,
 };
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +65,6 @@ pub struct Context {
     rng: Arc<Mutex<StdRng>>,
     background: Arc<Mutex<JoinSet<Result<(), Broken>>>>,
     hit: Arc<Mutex<BTreeMap<u32, Vec<String>>>>,
-    loads: Arc<Mutex<Vec<Arc<dyn LoadTarget>>>>,
 }
 
 impl Context {
@@ -87,7 +86,6 @@ impl Context {
             rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
             background: Arc::default(),
             hit: Arc::default(),
-            loads: Arc::default(),
         }
     }
 
@@ -100,28 +98,6 @@ impl Context {
     #[must_use]
     pub fn draw(&self) -> u64 {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
-    }
-
-    /// Loads whose objects are not removed yet.
-    pub(crate) fn loads(&self) -> MutexGuard<'_, Vec<Arc<dyn LoadTarget>>> {
-        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Removes what loads have made. What cannot be removed is noted; the next fixture does it.
-    pub(crate) async fn clear_loads(&self) {
-        // Out of the list only when it is done: whoever does it may be stopped meanwhile.
-        let all = self.loads().clone();
-        for load in all {
-            let cleared = timeout(CLEAR_LIMIT, load.clear()).await;
-            self.loads().retain(|other| !Arc::ptr_eq(other, &load));
-            let problem = match cleared {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("not done within {CLEAR_LIMIT:?}"),
-            };
-            let message = format!("what the load made is left to the next experiment to remove: {problem}");
-            self.recorder.record(Event::Note { message });
-        }
     }
 
     /// Runs beside the steps: a hold's undo, a watch for a process to return.
@@ -218,9 +194,6 @@ impl Drop for StopOnDrop {
         drop(std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 }
-
-/// Some thousand objects, and a namespace.
-const CLEAR_LIMIT: Duration = Duration::from_secs(60);
 
 /// One step under way.
 #[derive(Clone)]

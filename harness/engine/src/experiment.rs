@@ -205,8 +205,6 @@ async fn go(
     };
     context.stop_background().await;
     let problems = context.undo_all().await;
-    // Of a load that was broken off: one that came to its end has done so itself.
-    context.clear_loads().await;
     probes.stop().await;
     for message in problems {
         recorder.record(Event::Note { message });

@@ -344,6 +344,8 @@ pub enum NodeAction {
     EtcdFree,
     /// Look only: how full the node's member is.
     EtcdLook,
+    /// Remove everything that a load made; nothing where nothing is left of it. One node does it for the cluster.
+    LoadClear,
 }
 
 impl NodeAction {
@@ -389,6 +391,7 @@ impl NodeAction {
             NodeAction::EtcdFill => "filling etcd".into(),
             NodeAction::EtcdFree => "freeing etcd".into(),
             NodeAction::EtcdLook => "looking how full etcd is".into(),
+            NodeAction::LoadClear => "removing what a load made".into(),
         }
     }
 }

@@ -166,8 +166,9 @@ impl Live {
         }
         if let Some(problems) = timeline.after.as_ref().filter(|problems| !problems.is_empty()) {
             let undone = timeline.undo().is_some();
+            let crowd = crowd.as_ref().filter(|crowd| crowd.lasted());
             let verdict = if undone && crowd.is_none() { Verdict::Fail } else { Verdict::Inconclusive };
-            let beside = crowd.as_ref().map(|crowd| format!("; {}", crowd.words())).unwrap_or_default();
+            let beside = crowd.map(|crowd| format!("; {}", crowd.words())).unwrap_or_default();
             weigh(
                 verdict,
                 format!("the cluster was not healthy afterwards: {}{beside}", problems.join("; ")),

@@ -145,26 +145,35 @@ pub(crate) fn used(timeline: &Timeline) -> Option<MachineUse> {
 pub(crate) struct Crowd {
     /// For how long: no more than this can be their doing, were the cluster to stand still meanwhile.
     time: Span,
+    /// It lasted for half of the time since the fault or longer.
+    most: bool,
     words: String,
 }
 
 /// None where others left the cluster alone.
 pub(crate) fn crowd(used: Option<&MachineUse>, timeline: &Timeline) -> Option<Crowd> {
     let used = used.filter(|used| !used.crowded.0.is_zero())?;
+    let observed = timeline.ended().since(timeline.fault()?.low);
     let words = format!(
         "others than the cluster and recoup used {} % of this machine for {:.0} of the {:.0} s since the fault, and \
          left less than one processor idle: on a quiet machine it may hold",
         (used.crowd_permille + 5) / 10,
         used.crowded.0.as_secs_f64(),
-        timeline.ended().since(timeline.fault()?.low).as_secs_f64(),
+        observed.as_secs_f64(),
     );
-    Some(Crowd { time: used.crowded, words })
+    Some(Crowd { time: used.crowded, most: used.crowded.0 * 2 >= observed, words })
 }
 
 impl Crowd {
     /// In words.
     pub(crate) fn words(&self) -> &str {
         &self.words
+    }
+
+    /// Can a cluster be unhealthy because of them at the end of all patience? That is minutes long, and makes good
+    /// what a shorter crowd has delayed.
+    pub(crate) fn lasted(&self) -> bool {
+        self.most
     }
 
     /// Would it have been in time without them?

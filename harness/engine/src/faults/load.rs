@@ -1,7 +1,9 @@
 //! `load:` requests for the API servers, on schedule whatever the answers.
 
+use std::time::Duration;
+
 use recoup_clusters::LoadWanted;
-use recoup_model::{event::Event, load::Schedule, spec::LoadStep};
+use recoup_model::{action::NodeAction, event::Event, load::Schedule, spec::LoadStep, topology::NodeRole};
 use tokio::time::Instant;
 
 use crate::{
@@ -9,12 +11,17 @@ use crate::{
     load::Generator,
 };
 
+/// A load may take so long to make its objects: the node's own deadline is not to remove them before.
+const PREPARED: Duration = Duration::from_secs(90);
+
 pub(super) async fn run(context: &Context, step: u32, load: &LoadStep) -> Result<(), Broken> {
     let step = context.step(step, "load", &[], words(load));
     let clock = context.recorder.clock();
     let wanted = LoadWanted { connections: load.connections, size: load.size.0 };
+    let nodes = context.cluster.fingerprint().with_role(NodeRole::ControlPlane).next();
+    let node = nodes.map(|node| node.name.clone()).unwrap_or_default();
+    let armed = step.arm(&node, NodeAction::LoadClear, load.hold.0 + PREPARED).await?;
     let target = context.cluster.load(&wanted).await?;
-    context.loads().push(std::sync::Arc::clone(&target));
     let generator = Generator {
         target,
         schedule: Schedule::new(load, context.draw()),
@@ -42,14 +49,14 @@ pub(super) async fn run(context: &Context, step: u32, load: &LoadStep) -> Result
             seen,
         );
         let began = end.min(clock.now());
-        context.clear_loads().await;
+        let cleared = armed.undo().await;
         context.recorder.record(Event::LoadEnded { step: number, began, ended: clock.now() });
-        Ok(())
+        cleared.map_err(Broken::Cluster)
     });
     Ok(())
 }
 
-/// As in `50/s to 400/s in 8 steps of get 6, list 1 over 12 connections`.
+/// As in `50/s to 400/s in 8 steps of get 6, list 1 over 12 connections, ended after 2m`.
 fn words(load: &LoadStep) -> String {
     let rate = match (load.rate, load.ramp) {
         (_, Some(ramp)) => format!("{} to {} in {} steps", ramp.from, ramp.to, ramp.steps),
@@ -58,5 +65,5 @@ fn words(load: &LoadStep) -> String {
     };
     let mix = load.mix.iter().filter(|(_, weight)| **weight > 0);
     let mix: Vec<String> = mix.map(|(verb, weight)| format!("{} {weight}", verb.name())).collect();
-    format!("{rate} of {} over {} connections for {}", mix.join(", "), load.connections, load.hold)
+    format!("{rate} of {} over {} connections, ended after {}", mix.join(", "), load.connections, load.hold)
 }

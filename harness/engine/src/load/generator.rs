@@ -146,7 +146,6 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use recoup_clusters::ClusterError;
     use recoup_model::{load::VerbSlice, spec::LoadStep};
 
     use super::*;
@@ -175,10 +174,6 @@ mod tests {
 
         async fn left(&self) -> Result<u64, Failure> {
             Ok(0)
-        }
-
-        async fn clear(&self) -> Result<(), ClusterError> {
-            Ok(())
         }
     }
 

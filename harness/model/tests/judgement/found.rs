@@ -113,3 +113,16 @@ fn a_watcher_that_was_told_nothing_is_not_looked_at() {
     let told = judged.oracles.iter().find(|one| one.name == "watch api/cp1").expect("the watcher");
     assert_eq!(told.verdict, Verdict::Skipped, "{}", told.detail);
 }
+
+/// A burst of five seconds excused a cluster that was not healthy after minutes of patience.
+#[test]
+fn a_crowd_of_a_moment_does_not_excuse_a_cluster_that_stays_unhealthy() {
+    let unhealthy = |others: fn(f64) -> u64| {
+        let story = kill(&asserted("gap: {of: api/write/*/reused, max: 1s}"));
+        Story { more: used(others), after: vec!["cp2 is not ready".into()], ..story }.judged()
+    };
+    let throughout = unhealthy(|_| 650);
+    assert_eq!(throughout.verdict, Verdict::Inconclusive, "{:?}", throughout.reasons);
+    let moment = unhealthy(|second| if (second - FAULT).abs() < 1.0 { 700 } else { 0 });
+    assert_eq!(moment.verdict, Verdict::Fail, "{:?}", moment.reasons);
+}

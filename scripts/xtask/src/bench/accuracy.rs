@@ -10,6 +10,7 @@ use recoup_model::{machine::Processors, observation::Conn, time::Span};
 use super::{
     cell::groups,
     command, freeze,
+    heartbeat::worst,
     load::Burners,
     machine::Machine,
     measure::{Measured, measure},
@@ -51,7 +52,7 @@ pub struct Figures {
     pub lost: usize,
     /// Worst delay of an attempt behind its schedule, in milliseconds.
     pub latest: f64,
-    /// Worst time for which the targets' own threads were kept from running, in milliseconds.
+    /// Longest time for which the machine let nothing run, in milliseconds.
     pub stalled: f64,
 }
 
@@ -113,11 +114,11 @@ fn own(args: &command::Accuracy, period: Duration, busy: bool, rows: &mut Rows) 
 pub fn add(rows: &mut Rows, period: Duration, busy: bool, one: &Measured) {
     let key = Key { busy, period, mode: one.cell.mode, new: one.conn == Conn::New, tls: one.cell.tls };
     let figures = rows.entry(key).or_default();
-    figures.score.add(&score(&one.truths, &one.outages, 2 * period));
+    figures.score.add(&score(&one.truths, &one.outages, 2 * period, &one.stalls));
     figures.attempts += one.attempts;
     figures.lost += one.lost;
     figures.latest = figures.latest.max(one.lateness.1);
-    figures.stalled = figures.stalled.max(one.stalled);
+    figures.stalled = figures.stalled.max(worst(&one.stalls));
 }
 
 /// In words.
@@ -182,8 +183,7 @@ mod tests {
             if wrong.is_empty() {
                 return;
             }
-            // A target that the machine kept from answering was down in truth, and a prober that was kept from
-            // reading saw it down: such a run shows nothing.
+            // A prober that was kept from reading saw a target down that was not: such a run shows nothing.
             let delay = rows.values().map(|f| f.stalled.max(f.latest)).fold(0.0, f64::max);
             let disturbed = delay > PERIOD.as_secs_f64() * 1e3 / 4.0;
             assert!(disturbed, "{}", wrong.join("\n"));

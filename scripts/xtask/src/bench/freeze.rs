@@ -25,6 +25,7 @@ use super::{
     accuracy::{Rows, add, words},
     cell::{Cell, rate},
     command,
+    heartbeat::Heartbeat,
     measure::{Measured, Probing, lateness, lost, read, runtime},
     script::{Mode, script},
     target::Truth,
@@ -59,18 +60,17 @@ pub fn run(name: &str, args: &command::Accuracy, busy: bool, rows: &mut Rows) ->
             .collect();
         let clock = Clock::start();
         let probing = Probing::start(streams, Arc::clone(&cluster), clock)?;
+        let heartbeat = Heartbeat::start(clock);
         sleep(SETTLE).await;
         let truths = freezes(&process, args, clock).await;
         sleep(SETTLE).await;
         let seen = probing.stop().await;
-        let truths = truths?;
+        let (truths, stalls) = (truths?, heartbeat.stop());
         for ((period, conn), (samples, outages)) in asked.into_iter().zip(seen) {
             let cell = Cell { mode: Mode::Freeze, tls: true, outages: truths.len(), seed: args.seed };
             let (attempts, lost, lateness) = (samples.len(), lost(&samples), lateness(&samples));
-            // The API server's own delays are its own.
-            let stalled = 0.0;
-            let one =
-                Measured { cell, conn, truths: truths.clone(), outages, attempts, lost, lateness, stalled };
+            let (truths, stalls) = (truths.clone(), Arc::clone(&stalls));
+            let one = Measured { cell, conn, truths, outages, attempts, lost, lateness, stalls };
             add(rows, period, busy, &one);
         }
         let fingerprint = cluster.fingerprint();

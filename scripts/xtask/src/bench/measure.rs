@@ -1,9 +1,6 @@
 //! One group of targets, played by their scripts and probed by recoup's own path at the same time.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use recoup_clusters::{Cluster, PROFILES};
@@ -23,12 +20,13 @@ use recoup_model::{
 use tokio::{
     runtime::{Builder, Runtime},
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::sleep,
 };
 
 use super::{
     cell::{CONNS, Cell, late, rate},
     cluster::{Address, Targets},
+    heartbeat::{Heartbeat, Stall},
     script::script,
     target::{Target, Truth},
 };
@@ -54,8 +52,8 @@ pub struct Measured {
     pub lost: usize,
     /// How late attempts were sent, in milliseconds: median and worst.
     pub lateness: (f64, f64),
-    /// How long the targets' own threads were kept from running at worst, in milliseconds.
-    pub stalled: f64,
+    /// When the machine let nothing run.
+    pub stalls: Arc<[Stall]>,
 }
 
 /// A runtime as the command line has it for real clusters.
@@ -155,8 +153,7 @@ async fn both(group: &[Cell], period: Duration, servers: &Runtime) -> Result<Vec
         }));
     }
     drop(tell);
-    let stalled = Arc::new(Mutex::new(Duration::ZERO));
-    tasks.push(servers.spawn(heartbeat(Arc::clone(&stalled))));
+    let heartbeat = Heartbeat::start(clock);
     let mut truths: Vec<Vec<Truth>> = vec![Vec::new(); group.len()];
     for _ in group {
         let (number, played) = told.recv().await.context("a target ended early")?;
@@ -166,7 +163,7 @@ async fn both(group: &[Cell], period: Duration, servers: &Runtime) -> Result<Vec
     let seen = probing.stop().await;
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
 
-    let stalled = stalled.lock().unwrap_or_else(PoisonError::into_inner).as_secs_f64() * 1e3;
+    let stalls = heartbeat.stop();
     let pairs =
         group.iter().zip(truths).flat_map(|(cell, truths)| CONNS.map(|conn| (*cell, conn, truths.clone())));
     Ok(pairs
@@ -179,24 +176,9 @@ async fn both(group: &[Cell], period: Duration, servers: &Runtime) -> Result<Vec
             attempts: samples.len(),
             lost: lost(&samples),
             lateness: lateness(&samples),
-            stalled,
+            stalls: Arc::clone(&stalls),
         })
         .collect())
-}
-
-/// Between two looks at whether the targets are let run.
-const BEAT: Duration = Duration::from_millis(5);
-
-/// Keeps the worst delay of the targets' own threads: while the machine keeps them from running they are down, and
-/// no script says so.
-async fn heartbeat(worst: Arc<Mutex<Duration>>) {
-    loop {
-        let due = Instant::now() + BEAT;
-        sleep_until(due).await;
-        let late = due.elapsed();
-        let mut worst = worst.lock().unwrap_or_else(PoisonError::into_inner);
-        *worst = (*worst).max(late);
-    }
 }
 
 /// Attempts that say nothing because the observer failed.

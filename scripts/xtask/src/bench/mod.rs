@@ -8,6 +8,7 @@ mod cluster;
 mod command;
 mod delay;
 mod freeze;
+mod heartbeat;
 mod load;
 mod machine;
 mod measure;

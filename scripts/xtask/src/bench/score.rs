@@ -5,7 +5,7 @@ use std::time::Duration;
 use recoup_model::{time::Offset, verdict::Outage};
 use serde::Serialize;
 
-use super::target::Truth;
+use super::{heartbeat::Stall, target::Truth};
 
 /// Everything that was found wrong and right; errors in milliseconds, measured minus true.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Score {
     pub start: Vec<f64>,
     /// Of the end.
     pub end: Vec<f64>,
+    /// True outages of which nobody knows how they were: the machine let nothing run.
+    pub unknown: usize,
     /// Between the stated bounds of the length, from the longest possible to the shortest.
     pub width: Vec<f64>,
     /// How long the target itself needed to go down or up, at most.
@@ -78,6 +80,7 @@ impl Score {
         self.merged += other.merged;
         self.invented += other.invented;
         self.outside += other.outside;
+        self.unknown += other.unknown;
         self.length.extend(&other.length);
         self.start.extend(&other.start);
         self.end.extend(&other.end);
@@ -134,21 +137,26 @@ fn middle((from, to): (Offset, Offset)) -> f64 {
     f64::midpoint(micros(from), micros(to))
 }
 
-/// Holds what was measured against what was so. Outages that are not longer than `certain` may be missed.
-pub fn score(truths: &[Truth], outages: &[Outage], certain: Duration) -> Score {
+/// Holds what was measured against what was so. Outages that are not longer than `certain`, which is two periods, may
+/// be missed. While the machine let nothing run, for half a period or longer, the target was down as well and its
+/// script did not say so: outages beside that are counted and not judged.
+pub fn score(truths: &[Truth], outages: &[Outage], certain: Duration, stalls: &[Stall]) -> Score {
     let mut score = Score::default();
     let mut taken = vec![false; outages.len()];
-    for truth in truths {
+    let long: Vec<&Stall> = stalls.iter().filter(|stall| stall.to.since(stall.from) * 4 >= certain).collect();
+    let stalled = |from: Offset, to: Offset| long.iter().any(|stall| stall.from <= to && stall.to >= from);
+    let mut unknown = Vec::new();
+    let befores = std::iter::once(Offset(0)).chain(truths.iter().map(|truth| truth.end.0));
+    for (truth, before) in truths.iter().zip(befores) {
+        if stalled(before, truth.end.1.plus(certain)) {
+            unknown.push(truth);
+            continue;
+        }
         let must = truth.end.0.since(truth.start.1) > certain;
         score.outages += usize::from(must);
         score.fuzzy = score.fuzzy.max(wide(truth.start)).max(wide(truth.end));
-        let overlap = |outage: &Outage| {
-            let from = outage.start().max(truth.start.0);
-            let to = outage.end().unwrap_or(Offset(u64::MAX)).min(truth.end.1);
-            to.since(from)
-        };
-        let best = (0..outages.len()).max_by_key(|n| overlap(&outages[*n]));
-        let Some(found) = best.filter(|n| !overlap(&outages[*n]).is_zero()) else {
+        let best = (0..outages.len()).max_by_key(|n| overlap(truth, &outages[*n]));
+        let Some(found) = best.filter(|n| !overlap(truth, &outages[*n]).is_zero()) else {
             score.missed += usize::from(must);
             continue;
         };
@@ -159,8 +167,20 @@ pub fn score(truths: &[Truth], outages: &[Outage], certain: Duration) -> Score {
         taken[found] = true;
         measured(&mut score, *truth, &outages[found]);
     }
-    score.invented = taken.iter().filter(|taken| !**taken).count();
+    score.unknown = unknown.len();
+    let excused = |outage: &Outage| {
+        stalled(outage.start_low, outage.to.unwrap_or(Offset(u64::MAX)))
+            || unknown.iter().any(|truth| !overlap(truth, outage).is_zero())
+    };
+    let rest = outages.iter().zip(taken).filter(|(outage, taken)| !taken && !excused(outage));
+    score.invented = rest.count();
     score
+}
+
+/// How long both were so at the same time.
+fn overlap(truth: &Truth, outage: &Outage) -> Duration {
+    let from = outage.start().max(truth.start.0);
+    outage.end().unwrap_or(Offset(u64::MAX)).min(truth.end.1).since(from)
 }
 
 fn wide((from, to): (Offset, Offset)) -> f64 {
@@ -213,7 +233,7 @@ mod tests {
     fn missed_merged_invented_and_wrong_bounds_are_told_apart() {
         let truths = [truth(100_000, 150_000), truth(200_000, 250_000), truth(300_000, 350_000)];
         let right = [outage(105_000, 155_000), outage(205_000, 255_000), outage(305_000, 355_000)];
-        let score = |outages: &[Outage]| super::score(&truths, outages, CERTAIN);
+        let score = |outages: &[Outage]| super::score(&truths, outages, CERTAIN, &[]);
         let good = score(&right);
         assert_eq!((good.missed, good.merged, good.invented, good.outside), (0, 0, 0, 0));
         assert_eq!(good.length, [0.0, 0.0, 0.0]);
@@ -231,8 +251,23 @@ mod tests {
 
     #[test]
     fn a_short_outage_may_be_missed() {
-        let found = score(&[truth(100_000, 115_000)], &[], CERTAIN);
+        let found = score(&[truth(100_000, 115_000)], &[], CERTAIN, &[]);
         assert_eq!((found.outages, found.missed), (0, 0));
+    }
+
+    #[test]
+    fn what_the_machine_hid_is_counted_and_neither_missed_nor_invented() {
+        let truths = [truth(100_000, 150_000), truth(200_000, 250_000), truth(600_000, 650_000)];
+        let stall = |length: u64| [Stall { from: Offset(160_000), to: Offset(160_000 + length) }];
+        // Nothing was seen of the first two but one long one, and another beside the stall.
+        let seen = [outage(105_000, 255_000), outage(605_000, 655_000)];
+        let found = score(&truths, &seen, CERTAIN, &stall(30_000));
+        assert_eq!(
+            (found.outages, found.unknown, found.missed, found.merged, found.invented),
+            (1, 2, 0, 0, 0)
+        );
+        let found = score(&truths, &seen, CERTAIN, &stall(3_000));
+        assert_eq!((found.outages, found.unknown, found.merged), (3, 0, 1), "a short one hides nothing");
     }
 
     #[test]

@@ -100,14 +100,15 @@ impl Report {
         let (latest, stalled) = (worst(|f| f.latest), worst(|f| f.stalled));
         writeln!(
             text,
-            "The machine kept a probe from being sent for {latest:.0} ms at worst, and the targets for {stalled:.0} ms."
+            "The machine kept a probe from being sent for {latest:.0} ms at worst, and let nothing run for {stalled:.0} ms."
         )?;
         for cluster in &self.clusters {
             writeln!(text, "{cluster}")?;
         }
         let head = "\nErrors are measured minus true, in milliseconds; ± is the 95 % interval of the mean. \
                     Missed: of those longer than two periods, not seen, or seen as one with another. Outside: \
-                    not within the stated bounds. Extra: seen, but not the target's doing.\n";
+                    not within the stated bounds. Extra: seen, but not the target's doing. Unknown: beside a time of half a \
+                    period or longer in which the machine let nothing run, counted and not judged.\n";
         writeln!(text, "{head}")?;
         table(&mut text, &["load", "period", "what"], &self.summary())?;
         writeln!(text, "\n## By kind of outage and connection\n")?;
@@ -142,6 +143,7 @@ fn row_json(key: &Key, figures: &Figures) -> Value {
         "connection": if key.new { "new" } else { "kept" },
         "tls": key.tls,
         "outages": score.outages,
+        "unknown": score.unknown,
         "missed": score.missed,
         "merged": score.merged,
         "extra": score.invented,
@@ -154,15 +156,14 @@ fn row_json(key: &Key, figures: &Figures) -> Value {
         "attempts": figures.attempts,
         "lost": figures.lost,
         "latestAttempt": figures.latest,
-        "targetsStalled": figures.stalled,
+        "machineStalled": figures.stalled,
     })
 }
 
 fn table(text: &mut String, columns: &[&str], rows: &[Row]) -> Result<()> {
-    let figures =
-        "outages | missed | outside | extra | length: bias | p50 | p99 | max | start: bias | p99 | goals";
+    let figures = "outages | unknown | missed | outside | extra | length: bias | p50 | p99 | max | start: bias | p99 | goals";
     writeln!(text, "| {} | {figures} |", columns.join(" | "))?;
-    writeln!(text, "|{}{}", " --- |".repeat(columns.len()), " ---: |".repeat(10) + " --- |")?;
+    writeln!(text, "|{}{}", " --- |".repeat(columns.len()), " ---: |".repeat(11) + " --- |")?;
     for Row { name, period, figures } in rows {
         let score = &figures.score;
         let (length, start) = (Errors::of(&score.length), Errors::of(&score.start));
@@ -170,9 +171,10 @@ fn table(text: &mut String, columns: &[&str], rows: &[Row]) -> Result<()> {
         let goals = if score.complaints(period.0).is_empty() { "reached" } else { "missed" };
         writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {} | {:.1} | {goals} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {} | {:.1} | {goals} |",
             name.join(" | "),
             score.outages,
+            score.unknown,
             score.missed + score.merged,
             score.outside,
             score.invented,

@@ -1,0 +1,83 @@
+//! When the machine let nothing run: what was so in that time nobody knows.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use recoup_engine::recorder::Clock;
+use recoup_model::time::Offset;
+
+use super::machine::cores;
+
+/// Between two looks.
+const BEAT: Duration = Duration::from_millis(5);
+/// Shorter delays are usual: a timer's own, and a thread's turn.
+const USUAL: Duration = Duration::from_millis(2);
+
+/// A time in which a thread that only sleeps was not woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// When it was to be woken.
+    pub from: Offset,
+    /// When it was.
+    pub to: Offset,
+}
+
+/// Threads, one per core, that sleep and notice when they are not woken in time.
+pub struct Heartbeat {
+    stop: Arc<AtomicBool>,
+    stalls: Arc<Mutex<Vec<Stall>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Heartbeat {
+    /// Begins to beat.
+    pub fn start(clock: Clock) -> Heartbeat {
+        let (stop, stalls) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<Stall>>>::default());
+        let threads = (0..cores()).map(|_| {
+            let (stop, stalls) = (Arc::clone(&stop), Arc::clone(&stalls));
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let (due, from) = (Instant::now() + BEAT, clock.now().plus(BEAT));
+                    thread::sleep(BEAT);
+                    if due.elapsed() > USUAL {
+                        let stall = Stall { from, to: clock.now() };
+                        stalls.lock().unwrap_or_else(PoisonError::into_inner).push(stall);
+                    }
+                }
+            })
+        });
+        let threads = threads.collect();
+        Heartbeat { stop, stalls, threads }
+    }
+
+    /// Ends it: every stall of any thread.
+    pub fn stop(mut self) -> Arc<[Stall]> {
+        self.end();
+        self.stalls.lock().unwrap_or_else(PoisonError::into_inner).as_slice().into()
+    }
+
+    fn end(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The longest, in milliseconds.
+pub fn worst(stalls: &[Stall]) -> f64 {
+    let longest = stalls.iter().map(|stall| stall.to.since(stall.from)).max();
+    longest.unwrap_or_default().as_secs_f64() * 1e3
+}
