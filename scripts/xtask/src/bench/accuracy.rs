@@ -78,7 +78,7 @@ pub fn run(args: &command::Accuracy) -> Result<()> {
             }
         }
         if let Some(name) = &args.cluster {
-            eprintln!("{} freezes of an API server of {name}, {}", args.freezes, words(*busy));
+            eprintln!("{} freezes of an API server of {name} at each period, {}", args.freezes, words(*busy));
             let _burners = Burners::light(*busy);
             report.clusters.push(freeze::run(name, args, *busy, &mut report.rows)?);
         }

@@ -52,8 +52,8 @@ pub struct Accuracy {
     /// Freeze API servers of this kind cluster, too: of one that recoup made, with nothing else under way on it.
     #[arg(long)]
     pub cluster: Option<String>,
-    /// Freezes of an API server.
-    #[arg(long, default_value_t = 200, requires = "cluster")]
+    /// Freezes of an API server, at each period and load.
+    #[arg(long, default_value_t = 100, requires = "cluster")]
     pub freezes: usize,
     /// Only the API server, none of the bench's own targets.
     #[arg(long, requires = "cluster")]

@@ -23,12 +23,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     accuracy::{Rows, add, words},
-    cell::{Cell, rate},
+    cell::{CONNS, Cell, rate},
     command,
     heartbeat::Heartbeat,
     measure::{Measured, Probing, lateness, lost, read, runtime},
     script::{Mode, script},
-    target::Truth,
+    witness::{Freeze, Witness},
 };
 
 /// Before the first freeze, and after the last one.
@@ -36,8 +36,8 @@ const SETTLE: Duration = Duration::from_secs(4);
 /// An API server that was frozen for a second has work to catch up with.
 const BETWEEN: Duration = Duration::from_millis(700);
 
-/// Freezes an API server again and again while streams of every period ask it; adds what they measured, and says
-/// on what it was measured.
+/// Freezes an API server again and again while streams ask it, one period after the other: what asks more often would
+/// leave it more to do when it is thawed. Adds what they measured, and says on what it was measured.
 pub fn run(name: &str, args: &command::Accuracy, busy: bool, rows: &mut Rows) -> Result<String> {
     let harness = runtime("harness")?;
     harness.block_on(async {
@@ -46,41 +46,46 @@ pub fn run(name: &str, args: &command::Accuracy, busy: bool, rows: &mut Rows) ->
         let node = cluster.fingerprint().with_role(NodeRole::ControlPlane).next().cloned();
         let node = node.context("there is no control plane")?;
         let process = Frozen::find(node.address)?;
-
-        let mut asked: Vec<(Duration, Conn)> = args.periods.iter().map(|p| (p.0, Conn::Reused)).collect();
-        // New TLS connections are dear for a real API server: the widest period only.
-        asked.extend(args.periods.iter().max().map(|period| (period.0, Conn::New)));
-        let streams: Vec<Stream> = asked
-            .iter()
-            .map(|(period, conn)| {
-                let mut stream = Stream::new(read(&node.name, *conn), rate(*period));
-                stream.name = format!("{} every {}", stream.name, Span(*period));
-                stream
-            })
-            .collect();
         let clock = Clock::start();
-        let probing = Probing::start(streams, Arc::clone(&cluster), clock)?;
-        let heartbeat = Heartbeat::start(clock);
-        sleep(SETTLE).await;
-        let truths = freezes(&process, args, clock).await;
-        sleep(SETTLE).await;
-        let seen = probing.stop().await;
-        let (truths, stalls) = (truths?, heartbeat.stop());
-        for ((period, conn), (samples, outages)) in asked.into_iter().zip(seen) {
-            let cell = Cell { mode: Mode::Freeze, tls: true, outages: truths.len(), seed: args.seed };
-            let (attempts, lost, lateness) = (samples.len(), lost(&samples), lateness(&samples));
-            let (truths, stalls) = (truths.clone(), Arc::clone(&stalls));
-            let one = Measured { cell, conn, truths, outages, attempts, lost, lateness, stalls };
-            add(rows, period, busy, &one);
+        let witness = Witness::new(node.address, clock)?;
+        // Its connection is there before it is needed.
+        witness.ask(PATIENT).await?;
+
+        let mut backs = Vec::new();
+        let widest = args.periods.iter().map(|period| period.0).max();
+        for Span(period) in &args.periods {
+            // New TLS connections are dear for a real API server: the widest period only.
+            let conns = CONNS.into_iter().filter(|conn| *conn == Conn::Reused || Some(*period) == widest);
+            let conns: Vec<Conn> = conns.collect();
+            let streams = conns.iter().map(|conn| Stream::new(read(&node.name, *conn), rate(*period)));
+            let probing = Probing::start(streams.collect(), Arc::clone(&cluster), clock)?;
+            let heartbeat = Heartbeat::start(clock);
+            sleep(SETTLE).await;
+            let frozen = freezes(&process, &witness, args, *period, clock).await;
+            sleep(SETTLE).await;
+            let seen = probing.stop().await;
+            let (frozen, stalls) = (frozen?, heartbeat.stop());
+            backs.extend(frozen.iter().map(|freeze| freeze.truth(PATIENT).end));
+            for (conn, (samples, outages)) in conns.into_iter().zip(seen) {
+                let cell = Cell { mode: Mode::Freeze, tls: true, outages: frozen.len(), seed: args.seed };
+                let (attempts, lost, lateness) = (samples.len(), lost(&samples), lateness(&samples));
+                let truths = frozen.iter().map(|freeze| freeze.truth(*period)).collect();
+                let stalls = Arc::clone(&stalls);
+                let one = Measured { cell, conn, truths, outages, attempts, lost, lateness, stalls };
+                add(rows, *period, busy, &one);
+            }
         }
+        witness.stop();
         let fingerprint = cluster.fingerprint();
         Ok(format!(
-            "{}: API server of {} ({}, Kubernetes {}), {} freezes.",
+            "{}: API server of {} ({}, Kubernetes {}), {} freezes; it answered {:.1} ms after it was continued, in the \
+             median.",
             words(busy),
             node.name,
             fingerprint.provider,
             fingerprint.kubernetes,
-            truths.len()
+            backs.len(),
+            median(&backs)
         ))
     })
 }
@@ -106,23 +111,34 @@ async fn cluster(name: &str) -> Result<Arc<dyn Cluster>> {
     Ok(provider.obtain(&wanted, &|message| eprintln!("{message}")).await?.0)
 }
 
-/// Lengths by the periods in turn, so that every stream meets outages just longer than two of its own.
-async fn freezes(process: &Frozen, args: &command::Accuracy, clock: Clock) -> Result<Vec<Truth>> {
-    let share = args.freezes.div_ceil(args.periods.len().max(1));
-    let of = |period: &Span| script(Mode::Freeze, period.0, share, args.seed);
-    let scripts: Vec<Vec<_>> = args.periods.iter().map(of).collect();
-    let mut truths = Vec::new();
-    for n in 0..share {
-        for spell in scripts.iter().filter_map(|script| script.get(n)) {
-            sleep(BETWEEN + spell.up).await;
-            let until = Instant::now() + spell.down;
-            let start = process.signal(Signal::STOP, clock)?;
-            sleep_until(until).await;
-            let end = process.signal(Signal::CONT, clock)?;
-            truths.push(Truth { start, end });
-        }
+/// Whatever answer is good enough.
+const PATIENT: Duration = Duration::from_secs(10);
+
+/// Of the lengths, in milliseconds.
+fn median(spans: &[(Offset, Offset)]) -> f64 {
+    let mut all: Vec<Duration> = spans.iter().map(|(from, to)| to.since(*from)).collect();
+    all.sort_unstable();
+    all.get(all.len() / 2).map_or(f64::NAN, |span| span.as_secs_f64() * 1e3)
+}
+
+async fn freezes(
+    process: &Frozen,
+    witness: &Witness,
+    args: &command::Accuracy,
+    period: Duration,
+    clock: Clock,
+) -> Result<Vec<Freeze>> {
+    let mut frozen = Vec::new();
+    for spell in script(Mode::Freeze, period, args.freezes, args.seed) {
+        sleep(BETWEEN + spell.up).await;
+        let until = Instant::now() + spell.down;
+        let stopped = process.signal(Signal::STOP, clock)?;
+        let asking = witness.ask(period / 2);
+        sleep_until(until).await;
+        let continued = process.signal(Signal::CONT, clock)?;
+        frozen.push(Freeze { stopped, continued, asked: asking.await? });
     }
-    Ok(truths)
+    Ok(frozen)
 }
 
 /// An API server's process, which runs again when this is dropped; its guard sees to that where this process is

@@ -14,8 +14,8 @@ use recoup_model::time::Offset;
 
 use super::machine::cores;
 
-/// Between two looks.
-const BEAT: Duration = Duration::from_millis(5);
+/// Between two looks: a stall that begins between them is noticed for so much less.
+const BEAT: Duration = Duration::from_millis(1);
 /// Shorter delays are usual: a timer's own, and a thread's turn.
 const USUAL: Duration = Duration::from_millis(2);
 
@@ -28,7 +28,7 @@ pub struct Stall {
     pub to: Offset,
 }
 
-/// Threads, one per core, that sleep and notice when they are not woken in time.
+/// Threads, one on each core, that sleep and notice when they are not woken in time.
 pub struct Heartbeat {
     stop: Arc<AtomicBool>,
     stalls: Arc<Mutex<Vec<Stall>>>,
@@ -39,9 +39,11 @@ impl Heartbeat {
     /// Begins to beat.
     pub fn start(clock: Clock) -> Heartbeat {
         let (stop, stalls) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<Stall>>>::default());
-        let threads = (0..cores()).map(|_| {
+        let threads = (0..cores()).map(|core| {
             let (stop, stalls) = (Arc::clone(&stop), Arc::clone(&stalls));
             thread::spawn(move || {
+                before_others();
+                stay_on(core);
                 while !stop.load(Ordering::Relaxed) {
                     let (due, from) = (Instant::now() + BEAT, clock.now().plus(BEAT));
                     thread::sleep(BEAT);
@@ -74,6 +76,20 @@ impl Drop for Heartbeat {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Lets the calling thread run before any other where this user may ask for that: beside burners, too, a target goes
+/// up and down when its script says.
+pub fn before_others() {
+    let _ = rustix::process::setpriority_process(None, -20);
+}
+
+/// Keeps the calling thread on that core, where the kernel lets it: a hypervisor takes one core at a time.
+fn stay_on(core: u32) {
+    use rustix::thread::{CpuSet, sched_setaffinity};
+    let mut only = CpuSet::new();
+    only.set(usize::try_from(core).unwrap_or_default());
+    let _ = sched_setaffinity(None, &only);
 }
 
 /// The longest, in milliseconds.

@@ -26,7 +26,7 @@ use tokio::{
 use super::{
     cell::{CONNS, Cell, late, rate},
     cluster::{Address, Targets},
-    heartbeat::{Heartbeat, Stall},
+    heartbeat::{Heartbeat, Stall, before_others},
     script::script,
     target::{Target, Truth},
 };
@@ -58,8 +58,18 @@ pub struct Measured {
 
 /// A runtime as the command line has it for real clusters.
 pub fn runtime(name: &str) -> Result<Runtime> {
+    builder(name).build().context("threads for a runtime")
+}
+
+/// The same for what is the truth: its threads run before others.
+pub fn prompt(name: &str) -> Result<Runtime> {
+    builder(name).on_thread_start(before_others).build().context("threads for a runtime")
+}
+
+fn builder(name: &str) -> Builder {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(2).thread_name(name).enable_all().build().context("threads for a runtime")
+    builder.worker_threads(2).thread_name(name).enable_all();
+    builder
 }
 
 /// Any plan with these streams: only they are looked at.
@@ -115,7 +125,7 @@ impl Probing {
 /// # Errors
 /// Where a target cannot be opened, or not again after an outage.
 pub fn measure(group: &[Cell], period: Duration) -> Result<Vec<Measured>> {
-    let (servers, harness) = (runtime("targets")?, runtime("harness")?);
+    let (servers, harness) = (prompt("targets")?, runtime("harness")?);
     let measured = harness.block_on(both(group, period, &servers));
     servers.shutdown_background();
     measured

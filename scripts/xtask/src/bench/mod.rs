@@ -21,5 +21,6 @@ mod serve;
 mod table;
 mod target;
 mod tool;
+mod witness;
 
 pub use command::{Bench, run};

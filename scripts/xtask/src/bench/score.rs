@@ -123,18 +123,10 @@ const ALLOWED_BIAS: f64 = 1.0;
 /// Standard errors that luck is granted: it needs them once in 370 figures, and a table has some hundred.
 const LUCK: f64 = 3.0;
 
-/// Signed difference in milliseconds.
-fn ms(a: f64, b: f64) -> f64 {
-    (a - b) / 1e3
-}
-
-#[expect(clippy::cast_precision_loss, reason = "microseconds of a run fit 52 bits")]
-fn micros(offset: Offset) -> f64 {
-    offset.0 as f64
-}
-
-fn middle((from, to): (Offset, Offset)) -> f64 {
-    f64::midpoint(micros(from), micros(to))
+/// How much later than the truth, in milliseconds, or negative how much sooner; none within what is known of it.
+fn beyond(measured: Offset, (from, to): (Offset, Offset)) -> f64 {
+    let ms = |span: Duration| span.as_secs_f64() * 1e3;
+    if measured < from { -ms(from.since(measured)) } else { ms(measured.since(to)) }
 }
 
 /// Holds what was measured against what was so. Outages that are not longer than `certain`, which is two periods, may
@@ -143,8 +135,12 @@ fn middle((from, to): (Offset, Offset)) -> f64 {
 pub fn score(truths: &[Truth], outages: &[Outage], certain: Duration, stalls: &[Stall]) -> Score {
     let mut score = Score::default();
     let mut taken = vec![false; outages.len()];
-    let long: Vec<&Stall> = stalls.iter().filter(|stall| stall.to.since(stall.from) * 4 >= certain).collect();
-    let stalled = |from: Offset, to: Offset| long.iter().any(|stall| stall.from <= to && stall.to >= from);
+    let length = |stall: &Stall| stall.to.since(stall.from);
+    let long: Vec<&Stall> = stalls.iter().filter(|stall| length(stall) * 4 >= certain).collect();
+    // What has piled up meanwhile takes as long again.
+    let stalled = |from: Offset, to: Offset| {
+        long.iter().any(|stall| stall.from <= to && stall.to.plus(length(stall)) >= from)
+    };
     let mut unknown = Vec::new();
     let befores = std::iter::once(Offset(0)).chain(truths.iter().map(|truth| truth.end.0));
     for (truth, before) in truths.iter().zip(befores) {
@@ -193,10 +189,10 @@ fn measured(score: &mut Score, truth: Truth, outage: &Outage) {
         score.outside += 1;
         return;
     };
-    let (start, true_start, true_end) = (micros(outage.start()), middle(truth.start), middle(truth.end));
-    score.start.push(ms(start, true_start));
-    score.end.push(ms(micros(end), true_end));
-    score.length.push(ms(micros(end) - start, true_end - true_start));
+    let (start, end) = (beyond(outage.start(), truth.start), beyond(end, truth.end));
+    score.start.push(start);
+    score.end.push(end);
+    score.length.push(end - start);
     let within = |low: Offset, high: Offset, (from, to): (Offset, Offset)| low <= to && from <= high;
     let starts = within(outage.start_low, outage.start_high, truth.start);
     let ends = within(outage.end_low, to, truth.end);
