@@ -42,14 +42,17 @@ impl Docker {
     /// Processor time of a container's processes since it was started, in milliseconds.
     ///
     /// # Errors
-    /// Where the engine does not answer.
+    /// Where the engine does not answer, or does not tell.
     async fn processor_ms(&self, container: &str) -> Result<u64, ClusterError> {
         let once = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut answers = std::pin::pin!(self.engine.stats(container, Some(once)));
         let answer =
             answers.next().await.transpose().map_err(failed(format!("ask what {container} uses")))?;
         let nanos = answer.and_then(|answer| answer.cpu_stats?.cpu_usage?.total_usage);
-        Ok(nanos.unwrap_or_default() / 1_000_000)
+        nanos.map(|nanos| nanos / 1_000_000).ok_or_else(|| ClusterError::Missing {
+            missing: format!("{container}'s processor time in Docker's statistics"),
+            remedy: "see what `docker stats` tells of it".into(),
+        })
     }
 }
 

@@ -18,7 +18,7 @@ mod experiment;
 mod faults;
 mod flags;
 mod handshake;
-mod overhead;
+pub mod overhead;
 mod residue;
 mod session;
 mod targets;

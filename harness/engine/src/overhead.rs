@@ -14,13 +14,22 @@ use crate::recorder::Recorder;
 /// Between two readings.
 const PERIOD: Duration = Duration::from_secs(5);
 
+/// What a process uses.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    /// Processor time since it began, in milliseconds.
+    pub cpu_ms: u64,
+    /// Resident memory, in KiB.
+    pub rss_kib: u64,
+}
+
 /// Records processor time and memory until dropped. Nothing on systems without /proc.
-pub fn watch(recorder: &Recorder) -> JoinSet<()> {
+pub(crate) fn watch(recorder: &Recorder) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let recorder = recorder.clone();
     tasks.spawn(async move {
-        while let Some(event) = read() {
-            recorder.record(event);
+        while let Some(Used { cpu_ms, rss_kib }) = used() {
+            recorder.record(Event::Overhead { cpu_ms, rss_kib });
             sleep(PERIOD).await;
         }
     });
@@ -28,7 +37,7 @@ pub fn watch(recorder: &Recorder) -> JoinSet<()> {
 }
 
 /// Records who uses the machine of the cluster's nodes until dropped. Nothing where that cannot be told.
-pub fn watch_machine(cluster: &Arc<dyn Cluster>, recorder: &Recorder) -> JoinSet<()> {
+pub(crate) fn watch_machine(cluster: &Arc<dyn Cluster>, recorder: &Recorder) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let (cluster, recorder) = (Arc::clone(cluster), recorder.clone());
     tasks.spawn(async move {
@@ -50,11 +59,13 @@ pub fn watch_machine(cluster: &Arc<dyn Cluster>, recorder: &Recorder) -> JoinSet
     tasks
 }
 
-fn read() -> Option<Event> {
+/// What this process has used by now; nothing on systems without /proc.
+#[must_use]
+pub fn used() -> Option<Used> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let rss_kib = rss.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(Event::Overhead { cpu_ms: cpu_ms()?, rss_kib })
+    Some(Used { cpu_ms: cpu_ms()?, rss_kib })
 }
 
 /// Processor time of this process, in milliseconds.
@@ -74,7 +85,7 @@ mod tests {
 
     #[test]
     fn reads_what_this_process_uses() {
-        let Some(Event::Overhead { rss_kib, .. }) = read() else { panic!("nothing was read") };
+        let Some(Used { rss_kib, .. }) = used() else { panic!("nothing was read") };
         assert!((1_000..10_000_000).contains(&rss_kib), "{rss_kib} KiB");
     }
 }

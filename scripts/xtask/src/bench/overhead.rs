@@ -3,7 +3,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -11,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use recoup_engine::recorder::Clock;
+use recoup_engine::{overhead, recorder::Clock};
 use recoup_model::{observation::Conn, plan::Stream, spec::Rate, time::Span};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -94,9 +93,9 @@ fn measure(
         let clock = Clock::start();
         let probing = Probing::start(streams, Arc::new(Targets::new(addresses)?), clock)?;
         sleep(SETTLE).await;
-        let (from, (cpu, memory)) = (clock.now(), usage()?);
+        let (from, before) = (clock.now(), usage()?);
         sleep(length).await;
-        let (to, (cpu_then, memory_then)) = (clock.now(), usage()?);
+        let (to, after) = (clock.now(), usage()?);
         let samples: Vec<_> = probing.stop().await.into_iter().flat_map(|(samples, _)| samples).collect();
         let inside: Vec<_> = samples.into_iter().filter(|s| s.due >= from && s.due < to).collect();
         let seconds = to.since(from).as_secs_f64();
@@ -108,26 +107,17 @@ fn measure(
             made: inside.len() as f64 / seconds,
             failed: inside.iter().filter(|sample| sample.failure.is_some()).count(),
             lost: lost(&inside),
-            cpu: (cpu_then - cpu) as f64 / seconds,
-            memory: memory_then as f64 / 1024.0,
-            growth: (memory_then as f64 - memory as f64) / 1024.0,
+            cpu: (after.cpu_ms - before.cpu_ms) as f64 / seconds,
+            memory: after.rss_kib as f64 / 1024.0,
+            growth: (after.rss_kib as f64 - before.rss_kib as f64) / 1024.0,
             median_lateness,
             worst_lateness,
         })
     })
 }
 
-/// Processor time in milliseconds and resident memory in KiB, of this process.
-fn usage() -> Result<(u64, u64)> {
-    let stat =
-        fs::read_to_string("/proc/self/stat").context("what this process uses is told on Linux alone")?;
-    // The program's name, in parentheses, may hold anything; fields are counted from behind it.
-    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
-    let ticks: u64 = fields.into_iter().flatten().filter_map(|field| field.parse::<u64>().ok()).sum();
-    let status = fs::read_to_string("/proc/self/status")?;
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    // Hundredths of a second (USER_HZ).
-    Ok((ticks * 10, memory.trim().trim_end_matches("kB").trim().parse()?))
+fn usage() -> Result<overhead::Used> {
+    overhead::used().context("what this process uses is told on Linux alone")
 }
 
 fn markdown(machine: &Machine, all: &[Used]) -> Result<String> {
