@@ -14,13 +14,14 @@ use recoup_engine::{
     choose::{Choice, Chosen, choose, cluster_lacks, profile_lacks, provider},
     reader::read_run,
     reaper,
+    runtime::{real_time, virtual_time},
 };
 use recoup_model::{
     plan::Plan,
     topology::ProviderKind,
     verdict::{ExperimentResult, Verdict},
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 /// What an experiment came to, for a test.
@@ -146,11 +147,7 @@ impl Live {
     }
 
     fn start(&self, kind: ProviderKind) -> Result<UnderWay> {
-        let runtime = if kind == ProviderKind::Sim {
-            Builder::new_current_thread().enable_all().start_paused(true).build()?
-        } else {
-            real_time()?
-        };
+        let runtime = if kind == ProviderKind::Sim { virtual_time()? } else { real_time()? };
         let provider = provider(kind);
         let session = {
             let _inside = runtime.enter();
@@ -224,10 +221,6 @@ pub fn reap() -> Option<Result<()>> {
         }
     };
     Some(watched())
-}
-
-fn real_time() -> Result<Runtime> {
-    Ok(Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
 /// Ctrl-C undoes what is under way; a second one changes nothing.

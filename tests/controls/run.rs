@@ -23,7 +23,7 @@ use recoup_tests::{
     faulty::{Between, FaultyProvider},
     live::explain,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::{cluster::ClusterControl, harness::HarnessControl};
 
@@ -211,7 +211,7 @@ fn base(kind: ProviderKind) -> Arc<dyn Provider> {
 /// Virtual time for the simulation, real time for a real cluster.
 pub fn runtime(kind: ProviderKind) -> Result<Runtime> {
     Ok(match kind {
-        ProviderKind::Sim => Builder::new_current_thread().enable_all().start_paused(true).build()?,
-        ProviderKind::Kind => Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
+        ProviderKind::Sim => recoup_engine::runtime::virtual_time()?,
+        ProviderKind::Kind => recoup_engine::runtime::real_time()?,
     })
 }

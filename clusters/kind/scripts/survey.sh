@@ -1,5 +1,5 @@
 # Everything of this node that a fault may leave behind, a line each, sorted. Nothing that changes by itself:
-# no numbers of processes, no counters, no times.
+# no numbers of processes, no counters, no times but the node's own start.
 chains='^(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)$'
 {
     for tool in iptables ip6tables; do
@@ -29,6 +29,7 @@ chains='^(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)$'
     done
     found=$(ip -o addr show dev eth0 scope global 2> /dev/null | awk '{ print "address " $4 }')
     echo "${found:-address not looked at, there is no ip}"
+    stat_of 1 && echo "started at tick $started of its machine"
 
     for dir in /proc/[0-9]*; do
         stat_of "${dir#/proc/}" || continue

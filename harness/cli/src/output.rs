@@ -6,7 +6,8 @@ use std::{
 };
 
 use anyhow::Result;
-use tokio::runtime::{Builder, Runtime};
+use recoup_engine::runtime;
+use tokio::runtime::Runtime;
 
 use crate::exit::{Exit, Told};
 
@@ -24,22 +25,20 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// A runtime for real clusters: probes and recorder share two threads, so that neither waits for the other.
+/// See [`runtime::real_time`].
 ///
 /// # Errors
 /// Where the system gives no threads.
 pub fn real_time() -> Result<Runtime> {
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.map_err(|error| Told::new(Exit::Io, format!("no threads: {error}")).into())
+    runtime::real_time().map_err(|error| Told::new(Exit::Io, format!("no threads: {error}")).into())
 }
 
-/// A runtime whose clock jumps to the next thing that happens.
+/// See [`runtime::virtual_time`].
 ///
 /// # Errors
 /// Where the system refuses it.
 pub fn virtual_time() -> Result<Runtime> {
-    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
-    runtime.map_err(|error| Told::new(Exit::Io, format!("no runtime: {error}")).into())
+    runtime::virtual_time().map_err(|error| Told::new(Exit::Io, format!("no runtime: {error}")).into())
 }
 
 /// The run's directory (or record): as it was given, or below the directory of all runs.

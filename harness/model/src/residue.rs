@@ -9,6 +9,8 @@ use crate::{
 
 /// How a survey's line begins that tells the node's own address.
 pub const ADDRESS: &str = "address ";
+/// How a survey's line begins that tells when the node itself was started: another one's node is another node, too.
+pub const STARTED: &str = "started ";
 /// How a survey's line begins that tells how a unit fares: one that is down on an unhealthy cluster is the
 /// cluster's own failure, which the health check judges.
 pub const STATE: &str = "state of ";
@@ -84,9 +86,12 @@ fn compared(node: &str, before: &[String], after: &[String], well: bool) -> Vec<
         let (now, earlier) = (told(&now), told(&earlier));
         sentences.push(format!("{node} has another address than before: {now}, it was {earlier}"));
     }
+    if new.iter().any(|line| line.starts_with(STARTED)) {
+        sentences.push(format!("{node} was started anew meanwhile, and not by the experiment"));
+    }
     for (what, lines) in [("", new), ("gone since before: ", gone)] {
-        let rest: Vec<&str> =
-            lines.into_iter().filter(|line| !line.starts_with(ADDRESS)).map(String::as_str).collect();
+        let told = |line: &&String| line.starts_with(ADDRESS) || line.starts_with(STARTED);
+        let rest: Vec<&str> = lines.into_iter().filter(|line| !told(line)).map(String::as_str).collect();
         if !rest.is_empty() {
             sentences.push(format!("left behind on {node}: {what}{}", rest.join("; ")));
         }
@@ -159,6 +164,19 @@ mod tests {
             left(&records(&QUIET, Some(&moved), &["unhealthy"])),
             ["cp1 has another address than before: 172.18.0.9/16, it was 172.18.0.3/16"]
         );
+    }
+
+    /// Docker was restarted under a run, and its cluster was not healthy afterwards.
+    #[test]
+    fn a_node_that_somebody_started_anew_is_named_so() {
+        let with = |tick: &'static str| [&QUIET[..], &[tick]].concat();
+        let (before, after) =
+            (with("started at tick 100 of its machine"), with("started at tick 900 of its machine"));
+        assert_eq!(
+            left(&records(&before, Some(&after), &["unhealthy"])),
+            ["cp1 was started anew meanwhile, and not by the experiment"]
+        );
+        assert_eq!(left(&records(&before, Some(&before), &[])), [""; 0]);
     }
 
     #[test]

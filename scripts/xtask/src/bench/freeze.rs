@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use recoup_clusters::{Cluster, Profile, Provider as _, Wanted, kind::KindProvider, provider::Making};
-use recoup_engine::recorder::Clock;
+use recoup_engine::{recorder::Clock, runtime::real_time};
 use recoup_model::{
     observation::Conn,
     plan::Stream,
@@ -26,7 +26,7 @@ use super::{
     cell::{CONNS, Cell, rate},
     command,
     heartbeat::Heartbeat,
-    measure::{Measured, Probing, lateness, lost, read, runtime},
+    measure::{Measured, Probing, lateness, lost, read},
     script::{Mode, script},
     witness::{Freeze, Witness},
 };
@@ -39,7 +39,7 @@ const BETWEEN: Duration = Duration::from_millis(700);
 /// Freezes an API server again and again while streams ask it, one period after the other: what asks more often would
 /// leave it more to do when it is thawed. Adds what they measured, and says on what it was measured.
 pub fn run(name: &str, args: &command::Accuracy, busy: bool, rows: &mut Rows) -> Result<String> {
-    let harness = runtime("harness")?;
+    let harness = real_time()?;
     harness.block_on(async {
         let cluster = cluster(name).await?;
         cluster.fixture(&WorkloadSpec::default()).await?;

@@ -42,7 +42,6 @@ impl Heartbeat {
         let threads = (0..cores()).map(|core| {
             let (stop, stalls) = (Arc::clone(&stop), Arc::clone(&stalls));
             thread::spawn(move || {
-                before_others();
                 stay_on(core);
                 while !stop.load(Ordering::Relaxed) {
                     let (due, from) = (Instant::now() + BEAT, clock.now().plus(BEAT));
@@ -76,12 +75,6 @@ impl Drop for Heartbeat {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Lets the calling thread run before any other where this user may ask for that: beside burners, too, a target goes
-/// up and down when its script says.
-pub fn before_others() {
-    let _ = rustix::process::setpriority_process(None, -20);
 }
 
 /// Keeps the calling thread on that core, where the kernel lets it: a hypervisor takes one core at a time.

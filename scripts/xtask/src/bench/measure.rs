@@ -7,6 +7,7 @@ use recoup_clusters::{Cluster, PROFILES};
 use recoup_engine::{
     probes::Probes,
     recorder::{Clock, Recorder},
+    runtime::real_time,
 };
 use recoup_model::{
     event::{Event, Sample},
@@ -17,16 +18,12 @@ use recoup_model::{
     timeline::Timeline,
     verdict::Outage,
 };
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::mpsc,
-    time::sleep,
-};
+use tokio::{runtime::Runtime, sync::mpsc, time::sleep};
 
 use super::{
     cell::{CONNS, Cell, late, rate},
     cluster::{Address, Targets},
-    heartbeat::{Heartbeat, Stall, before_others},
+    heartbeat::{Heartbeat, Stall},
     script::script,
     target::{Target, Truth},
 };
@@ -54,22 +51,6 @@ pub struct Measured {
     pub lateness: (f64, f64),
     /// When the machine let nothing run.
     pub stalls: Arc<[Stall]>,
-}
-
-/// A runtime as the command line has it for real clusters.
-pub fn runtime(name: &str) -> Result<Runtime> {
-    builder(name).build().context("threads for a runtime")
-}
-
-/// The same for what is the truth: its threads run before others.
-pub fn prompt(name: &str) -> Result<Runtime> {
-    builder(name).on_thread_start(before_others).build().context("threads for a runtime")
-}
-
-fn builder(name: &str) -> Builder {
-    let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(2).thread_name(name).enable_all();
-    builder
 }
 
 /// Any plan with these streams: only they are looked at.
@@ -125,7 +106,7 @@ impl Probing {
 /// # Errors
 /// Where a target cannot be opened, or not again after an outage.
 pub fn measure(group: &[Cell], period: Duration) -> Result<Vec<Measured>> {
-    let (servers, harness) = (prompt("targets")?, runtime("harness")?);
+    let (servers, harness) = (real_time()?, real_time()?);
     let measured = harness.block_on(both(group, period, &servers));
     servers.shutdown_background();
     measured

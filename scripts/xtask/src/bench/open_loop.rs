@@ -14,6 +14,7 @@ use recoup_clusters::kind::HttpLoad;
 use recoup_engine::{
     load::{Generator, Totals},
     recorder::Clock,
+    runtime::real_time,
 };
 use recoup_model::{
     load::{Histogram, Schedule, Slice},
@@ -28,10 +29,9 @@ use super::{
     cluster::Address,
     command,
     machine::Machine,
-    measure::runtime,
-    overhead::Servers,
+    overhead::{Servers, usage},
     table::write,
-    tool::{Tool, own},
+    tool::Tool,
 };
 
 /// How long the server is stopped.
@@ -87,9 +87,9 @@ pub fn run(args: &command::Load) -> Result<()> {
     }
     for rate in &args.rates {
         eprintln!("recoup, {rate} a second");
-        let before = own()?;
+        let before = usage()?.cpu_ms;
         let (totals, slices) = generate(address, *rate, connections, length)?;
-        let cpu = own()?.saturating_sub(before);
+        let cpu = Duration::from_millis(usage()?.cpu_ms - before);
         let kept: u64 = slices.iter().map(|slice| slice.sent - slice.late).sum();
         #[expect(clippy::cast_precision_loss, reason = "counts of requests fit 52 bits")]
         let on_time = kept as f64 / totals.due.max(1) as f64;
@@ -130,7 +130,7 @@ fn generate(
     let at: SocketAddr =
         address.url.trim_start_matches("https://").parse().context("the server's address")?;
     let authority = address.authority.clone().context("the server's certificate")?;
-    runtime("load")?.block_on(async {
+    real_time()?.block_on(async {
         let target = Arc::new(HttpLoad::open(at, &authority, connections).await?);
         let slices: Arc<Mutex<Vec<Slice>>> = Arc::default();
         let told = Arc::clone(&slices);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use recoup_engine::{overhead, recorder::Clock};
+use recoup_engine::{overhead, recorder::Clock, runtime::real_time};
 use recoup_model::{observation::Conn, plan::Stream, spec::Rate, time::Span};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -19,7 +19,7 @@ use super::{
     cluster::{Address, Targets},
     command,
     machine::Machine,
-    measure::{Probing, lateness, lost, read, runtime},
+    measure::{Probing, lateness, lost, read},
     serve::Told,
     table::write,
 };
@@ -85,7 +85,7 @@ fn measure(
     rate: u32,
     length: Duration,
 ) -> Result<Used> {
-    let harness = runtime("harness")?;
+    let harness = real_time()?;
     harness.block_on(async {
         let asked = Rate { period: Span(PERIOD), timeout: Span(TIMEOUT), slow: None };
         let streams: Vec<Stream> =
@@ -116,7 +116,8 @@ fn measure(
     })
 }
 
-fn usage() -> Result<overhead::Used> {
+/// Of this process.
+pub fn usage() -> Result<overhead::Used> {
     overhead::used().context("what this process uses is told on Linux alone")
 }
 

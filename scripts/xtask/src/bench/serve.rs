@@ -1,9 +1,10 @@
 //! `bench serve`: targets that are always up, for a measurement of what the probing process alone uses.
 
 use anyhow::Result;
+use recoup_engine::runtime::real_time;
 use serde::{Deserialize, Serialize};
 
-use super::{cluster::Address, measure::runtime, script::Mode, target::Target};
+use super::{cluster::Address, script::Mode, target::Target};
 
 /// A server, as told on standard output.
 #[derive(Serialize, Deserialize)]
@@ -21,7 +22,7 @@ impl From<Told> for Address {
 
 /// Tells the servers in one line of JSON and serves until standard input ends.
 pub fn run(count: usize) -> Result<()> {
-    let runtime = runtime("targets")?;
+    let runtime = real_time()?;
     let told = runtime.block_on(async {
         let mut told = Vec::new();
         for number in 0..u16::try_from(count)? {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use recoup_engine::recorder::Clock;
+use recoup_engine::{recorder::Clock, runtime::real_time};
 use recoup_model::time::Offset;
 use rustls::crypto::ring;
 use tokio::{
@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{measure::prompt, target::Truth};
+use super::target::Truth;
 
 /// The port of a node's API server: kubeadm's bindPort.
 const PORT: u16 = 6443;
@@ -63,7 +63,7 @@ impl Witness {
         let client =
             client.danger_accept_invalid_certs(true).build().context("a client for the API server")?;
         let url = format!("https://{}/version", SocketAddr::new(address, PORT));
-        Ok(Witness { runtime: prompt("witness")?, client, url, clock })
+        Ok(Witness { runtime: real_time()?, client, url, clock })
     }
 
     /// Asks at once, and again until an answer takes no longer than `quick`.

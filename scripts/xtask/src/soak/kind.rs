@@ -16,7 +16,7 @@ use recoup_model::{
     action::{NodeAction, Unit},
     event::{Event, Phase},
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use super::{
     Soak,
@@ -63,7 +63,7 @@ pub fn soak(
     let recoup = recoup.canonicalize().with_context(|| format!("{}: build it first", recoup.display()))?;
     let runs = tempfile::Builder::new().prefix("recoup-soak-").tempdir()?.keep().canonicalize()?;
     eprintln!("runs: {}", runs.display());
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = recoup_engine::runtime::real_time()?;
     let (provider, cluster) = runtime.block_on(connect(&soak.name))?;
     let profile = cluster.fingerprint().profile.clone();
     let nodes = cluster.fingerprint().nodes.iter().map(|node| node.name.clone()).collect();

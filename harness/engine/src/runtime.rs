@@ -1,0 +1,21 @@
+//! The runtimes that runs are made in.
+
+use std::io;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// For real clusters: probes and recorder share two threads, so that neither waits for the other.
+///
+/// # Errors
+/// Where the system gives no threads.
+pub fn real_time() -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// For the simulation: its clock jumps to the next thing that happens.
+///
+/// # Errors
+/// Where the system refuses it.
+pub fn virtual_time() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().start_paused(true).build()
+}
