@@ -63,6 +63,10 @@ pub struct LoadWanted {
     pub size: u64,
 }
 
+/// [`Cluster::load`] may take so long to make its objects: a namespace that is being removed is there for some seconds,
+/// with a busy controller-manager for longer.
+pub const LOAD_PREPARED: Duration = Duration::from_secs(90);
+
 /// One request of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadRequest {

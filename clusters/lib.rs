@@ -7,7 +7,8 @@ pub mod provider;
 pub mod sim;
 
 pub use cluster::{
-    Acted, Attempt, Cluster, ClusterError, Fixture, LoadRequest, LoadTarget, LoadWanted, ReadBack, Tell,
+    Acted, Attempt, Cluster, ClusterError, Fixture, LOAD_PREPARED, LoadRequest, LoadTarget, LoadWanted,
+    ReadBack, Tell,
 };
 pub use profile::{LeaderElection, PROFILES, Profile, ProfileNode};
 pub use provider::{Listed, Making, Nodes, Progress, Provider, Wanted};

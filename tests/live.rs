@@ -13,8 +13,7 @@ use recoup_engine::{
     EngineError, Left, Session, Settings,
     choose::{Choice, Chosen, choose, cluster_lacks, profile_lacks, provider},
     reader::read_run,
-    reaper,
-    runtime::{real_time, virtual_time},
+    reaper, runtime,
 };
 use recoup_model::{
     plan::Plan,
@@ -85,7 +84,8 @@ impl Live {
         };
         let first = plans.first().context("there is no experiment")?;
         let wanted = settings.wanted(&first.profile)?;
-        let chosen = real_time()?.block_on(choose(choice, &wanted)).map_err(|error| error.to_string());
+        let chosen =
+            runtime::real_time()?.block_on(choose(choice, &wanted)).map_err(|error| error.to_string());
         Ok(Live { settings, chosen, plans: plans.to_vec(), under_way: None })
     }
 
@@ -147,7 +147,7 @@ impl Live {
     }
 
     fn start(&self, kind: ProviderKind) -> Result<UnderWay> {
-        let runtime = if kind == ProviderKind::Sim { virtual_time()? } else { real_time()? };
+        let runtime = runtime::of(kind)?;
         let provider = provider(kind);
         let session = {
             let _inside = runtime.enter();
@@ -215,7 +215,7 @@ pub fn reap() -> Option<Result<()>> {
     let dir = PathBuf::from(env::var_os(REAP)?);
     let watched = || {
         let watch = reaper::watch(&dir, std::io::stdin(), std::io::stdout(), provider);
-        match real_time()?.block_on(watch)? {
+        match runtime::real_time()?.block_on(watch)? {
             reaper::Outcome::Reaped { left } if left > 0 => Err(anyhow!("{left} things could not be undone")),
             reaper::Outcome::Reaped { .. } | reaper::Outcome::Dismissed => Ok(()),
         }

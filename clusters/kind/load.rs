@@ -30,7 +30,7 @@ use super::{
     lane::{Ask, Lane},
     objects::List,
 };
-use crate::{ClusterError, LoadRequest, LoadTarget, LoadWanted};
+use crate::{ClusterError, LOAD_PREPARED, LoadRequest, LoadTarget, LoadWanted};
 
 /// Where a load's objects lie.
 pub(super) const NAMESPACE: &str = "recoup-load";
@@ -40,8 +40,6 @@ pub(super) const LABEL: &str = "recoup.dev%2Fload";
 const STANDING: u64 = 32;
 /// Requests under way at a time while they are made.
 const AT_ONCE: usize = 8;
-/// A namespace that is being removed is there for some seconds; with a busy controller-manager for longer.
-const PREPARED: Duration = Duration::from_secs(90);
 /// The server ends a watch after so many seconds.
 const WATCHED: u32 = 1;
 /// A watch that its server does not end is left.
@@ -82,7 +80,7 @@ impl KindLoad {
         tls: &ClientConfig,
         wanted: &LoadWanted,
     ) -> Result<KindLoad, ClusterError> {
-        let deadline = Instant::now() + PREPARED;
+        let deadline = Instant::now() + LOAD_PREPARED;
         let waiting = Waiting::new("the load's namespace", deadline);
         while let Err(failure) = namespace(api).await {
             waiting.again(failure).await?;

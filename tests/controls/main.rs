@@ -182,7 +182,7 @@ impl Program {
         if self.real.is_err() || !self.settings.delete {
             return Ok(());
         }
-        let runtime = run::runtime(ProviderKind::Kind)?;
+        let runtime = recoup_engine::runtime::real_time()?;
         for name in made {
             let deleted = runtime
                 .block_on(provider(ProviderKind::Kind).delete(&name, &|message| eprintln!("{message}")));

@@ -12,6 +12,7 @@ use recoup_engine::{
     choose::{cluster_lacks, provider},
     ledger::Ledger,
     reaper::Reaper,
+    runtime,
 };
 use recoup_model::{
     event::{Event, Record},
@@ -23,7 +24,6 @@ use recoup_tests::{
     faulty::{Between, FaultyProvider},
     live::explain,
 };
-use tokio::runtime::Runtime;
 
 use crate::{cluster::ClusterControl, harness::HarnessControl};
 
@@ -61,7 +61,7 @@ impl Runner {
     /// # Errors
     /// Where it could not be carried out: that is no verdict at all.
     pub fn run(&self, control: &Control, kind: ProviderKind, ledger: &Path) -> Result<Ended> {
-        let runtime = runtime(kind)?;
+        let runtime = runtime::of(kind)?;
         let base = base(kind);
         let settings = self.settings.clone();
         runtime.block_on(async {
@@ -113,7 +113,7 @@ impl Runner {
     /// # Errors
     /// Where it could not be carried out.
     pub fn without_defect(&self, control: &Control) -> Result<ExperimentResult> {
-        let runtime = runtime(ProviderKind::Sim)?;
+        let runtime = runtime::virtual_time()?;
         runtime.block_on(async { Ok(self.one(control, Arc::new(SimProvider::new())).await?.0) })
     }
 
@@ -206,12 +206,4 @@ fn base(kind: ProviderKind) -> Arc<dyn Provider> {
         ProviderKind::Sim => Arc::new(SimProvider::new()),
         ProviderKind::Kind => provider(kind),
     }
-}
-
-/// Virtual time for the simulation, real time for a real cluster.
-pub fn runtime(kind: ProviderKind) -> Result<Runtime> {
-    Ok(match kind {
-        ProviderKind::Sim => recoup_engine::runtime::virtual_time()?,
-        ProviderKind::Kind => recoup_engine::runtime::real_time()?,
-    })
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use recoup_clusters::Cluster;
-use recoup_model::{event::Event, machine::Processors};
+use recoup_model::{event::Event, machine::Processors, topology::ProviderKind};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
@@ -40,6 +40,8 @@ pub(crate) fn watch(recorder: &Recorder) -> JoinSet<()> {
 pub(crate) fn watch_machine(cluster: &Arc<dyn Cluster>, recorder: &Recorder) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let (cluster, recorder) = (Arc::clone(cluster), recorder.clone());
+    // What this process uses is of another clock than the simulated machine's.
+    let simulated = cluster.fingerprint().provider == ProviderKind::Sim;
     tasks.spawn(async move {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -47,7 +49,7 @@ pub(crate) fn watch_machine(cluster: &Arc<dyn Cluster>, recorder: &Recorder) -> 
             ticks.tick().await;
             match cluster.processors().await {
                 Ok(Some(processors)) => {
-                    let harness_ms = cpu_ms().unwrap_or_default();
+                    let harness_ms = if simulated { 0 } else { cpu_ms().unwrap_or_default() };
                     recorder.record(Event::Processors(Processors { harness_ms, ..processors }));
                 }
                 Ok(None) => return,

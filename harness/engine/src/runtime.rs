@@ -2,7 +2,19 @@
 
 use std::io;
 
+use recoup_model::topology::ProviderKind;
 use tokio::runtime::{Builder, Runtime};
+
+/// The right one for a provider's clusters.
+///
+/// # Errors
+/// Where the system refuses it.
+pub fn of(provider: ProviderKind) -> io::Result<Runtime> {
+    match provider {
+        ProviderKind::Sim => virtual_time(),
+        ProviderKind::Kind => real_time(),
+    }
+}
 
 /// For real clusters: probes and recorder share two threads, so that neither waits for the other.
 ///

@@ -72,19 +72,18 @@ impl Witness {
         self.runtime.spawn(async move {
             let deadline = Instant::now() + PATIENCE;
             let mut asked = Vec::new();
-            while let Ok(answer) = {
+            loop {
                 let sent = clock.now();
-                timeout_at(deadline, client.get(&url).send()).await.map(|answer| (sent, answer))
-            } {
-                let (sent, answered) = (answer.0, clock.now());
-                if answer.1.is_ok() {
-                    asked.push((sent, answered));
-                    if answered.since(sent) <= quick {
-                        break;
-                    }
+                let Ok(answer) = timeout_at(deadline, client.get(&url).send()).await else { return asked };
+                let answered = clock.now();
+                if answer.is_err() {
+                    continue;
+                }
+                asked.push((sent, answered));
+                if answered.since(sent) <= quick {
+                    return asked;
                 }
             }
-            asked
         })
     }
 
