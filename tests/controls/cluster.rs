@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::deeds::{Deeded, deeds, injects, where_done};
+use crate::deeds::{Deeded, arm, deeds, failed, injects, where_done};
 
 /// Static pods' kubelets look for changed manifests every 20 s; then a lease may have to run out that was
 /// taken for 60 s, and a container may be backed off.
@@ -76,17 +76,11 @@ impl ClusterControl {
         let cluster = self.cluster()?;
         let deeds = deeds(&*cluster, &self.defect, hit).await?;
         for deed in &deeds {
-            self.arm(&*cluster, &deed.node, deed.undo.clone())?;
+            arm(&self.ledger, &*cluster, &deed.node, deed.undo.clone())?;
         }
         let done = deeds.iter().map(|deed| cluster.act(&deed.node, &deed.deed));
         futures::future::try_join_all(done).await?;
         self.shown(&*cluster, &deeds).await
-    }
-
-    fn arm(&self, cluster: &dyn Cluster, node: &str, undo: NodeAction) -> Result<()> {
-        let fingerprint = cluster.fingerprint();
-        self.ledger.arm(fingerprint.provider, &fingerprint.cluster, node, 0, undo, false)?;
-        Ok(())
     }
 
     /// A static pod that was killed is gone from the process table a moment later.
@@ -194,7 +188,7 @@ impl ClusterControl {
         *state = State::InPlace;
         let send = |signal| NodeAction::SignalPod { pod: pod.to_owned(), signal };
         let (stop, thaw) = (send(Signal::Stop), send(Signal::Cont));
-        let armed = self.cluster().and_then(|cluster| self.arm(&*cluster, node, thaw.clone()));
+        let armed = self.cluster().and_then(|cluster| arm(&self.ledger, &*cluster, node, thaw.clone()));
         if armed.is_err() {
             return;
         }
@@ -232,13 +226,6 @@ async fn settled(cluster: &dyn Cluster) -> Result<()> {
         }
         anyhow::ensure!(Instant::now() < deadline, "the cluster stays unhealthy: {}", problems.join("; "));
         sleep(LOOK).await;
-    }
-}
-
-fn failed(error: &anyhow::Error) -> ClusterError {
-    ClusterError::Missing {
-        missing: format!("the defect could not be put in place: {error:#}"),
-        remedy: "look at the nodes".into(),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use recoup_clusters::{Attempt, Cluster};
+use recoup_clusters::{Attempt, Cluster, ClusterError};
+use recoup_engine::ledger::Ledger;
 use recoup_model::{
     action::{DropRule, NodeAction, Signal},
     observation::{Observation, Observed},
@@ -145,6 +146,21 @@ pub async fn deeds(cluster: &dyn Cluster, defect: &ClusterDefect, hit: Option<&s
         }
     }
     Ok(deeds)
+}
+
+/// Writes an undo into the control's own ledger, before what it undoes is done.
+pub fn arm(ledger: &Ledger, cluster: &dyn Cluster, node: &str, undo: NodeAction) -> Result<()> {
+    let fingerprint = cluster.fingerprint();
+    ledger.arm(fingerprint.provider, &fingerprint.cluster, node, 0, undo, false)?;
+    Ok(())
+}
+
+/// As the harness is told of it.
+pub fn failed(error: &anyhow::Error) -> ClusterError {
+    ClusterError::Missing {
+        missing: format!("the defect could not be put in place: {error:#}"),
+        remedy: "look at the nodes".into(),
+    }
 }
 
 /// The nodes of some deeds, each once.

@@ -9,10 +9,12 @@ use std::{
     time::Duration,
 };
 
+use anyhow::anyhow;
 use async_trait::async_trait;
 use recoup_clusters::{
     Acted, Attempt, Cluster, ClusterError, LoadRequest, LoadTarget, LoadWanted, Nodes, ReadBack, Tell,
 };
+use recoup_engine::ledger::Ledger;
 use recoup_model::{
     action::{ActionReport, NodeAction, Process, Signal},
     event::WatchNews,
@@ -24,7 +26,7 @@ use recoup_model::{
 use recoup_tests::faulty::Between;
 use tokio::time::{Instant, sleep};
 
-use crate::deeds::{holder, injects, undo_of, undoes};
+use crate::deeds::{arm, failed, holder, injects, undo_of, undoes};
 
 /// The old holder writes this long after another was first seen in its place: more than clocks may differ by.
 const LATE: Duration = Duration::from_millis(1500);
@@ -32,12 +34,14 @@ const LATE: Duration = Duration::from_millis(1500);
 /// See the module.
 pub struct HarnessControl {
     defect: HarnessDefect,
+    /// What undoes what was done in another's place.
+    ledger: Ledger,
     cluster: Mutex<Option<Arc<dyn Cluster>>>,
     made: Instant,
     /// Something was injected.
     begun: AtomicBool,
-    /// Nodes that were hit, with what undoes what was frozen or limited there in place of what was meant.
-    hit: Mutex<BTreeMap<String, Vec<NodeAction>>>,
+    /// Nodes that were hit.
+    hit: Mutex<BTreeSet<String>>,
     /// The first write of each kind that was acknowledged after the injection: its stream and number.
     written: Mutex<BTreeMap<&'static str, (String, u64)>>,
     /// Watchers that have been lied to.
@@ -52,9 +56,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl HarnessControl {
-    pub fn new(defect: HarnessDefect) -> HarnessControl {
+    pub fn new(defect: HarnessDefect, ledger: Ledger) -> HarnessControl {
         HarnessControl {
             defect,
+            ledger,
             cluster: Mutex::default(),
             made: Instant::now(),
             begun: AtomicBool::new(false),
@@ -67,7 +72,7 @@ impl HarnessControl {
     }
 
     async fn begin(&self, node: &str) {
-        lock(&self.hit).entry(node.to_owned()).or_default();
+        lock(&self.hit).insert(node.to_owned());
         if self.begun.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -77,6 +82,16 @@ impl HarnessControl {
                 *lock(&self.holder) = holder(&*cluster, lease).await.ok();
             }
         }
+    }
+
+    /// Before something is done in another's place, whose undo the harness knows nothing of.
+    fn arm(&self, node: &str, undo: NodeAction) -> Result<(), ClusterError> {
+        let cluster = lock(&self.cluster).clone();
+        let armed = match cluster {
+            Some(cluster) => arm(&self.ledger, &*cluster, node, undo),
+            None => Err(anyhow!("the harness has no cluster yet")),
+        };
+        armed.map_err(|error| failed(&error))
     }
 
     fn begun(&self) -> bool {
@@ -92,8 +107,7 @@ impl HarnessControl {
         signal: Signal,
     ) -> Result<ActionReport, ClusterError> {
         if signal == Signal::Stop {
-            let thaw = NodeAction::Signal { process, signal: Signal::Cont, only: None };
-            lock(&self.hit).entry(node.to_owned()).or_default().push(thaw);
+            self.arm(node, NodeAction::Signal { process, signal: Signal::Cont, only: None })?;
         }
         nodes.act(node, &NodeAction::Signal { process, signal, only: None }).await
     }
@@ -122,8 +136,7 @@ impl HarnessControl {
             }
             (HarnessDefect::OtherCgroup(other), NodeAction::LimitSet { limit, .. }) => {
                 let (process, limit) = (*other, *limit);
-                let lift = NodeAction::LimitClear { process };
-                lock(&self.hit).entry(node.to_owned()).or_default().push(lift);
+                self.arm(node, NodeAction::LimitClear { process })?;
                 nodes.act(node, &NodeAction::LimitSet { process, limit }).await
             }
             (HarnessDefect::EndsEarly(after), _) => {
@@ -219,7 +232,7 @@ impl Between for HarnessControl {
                 Ok(ActionReport { changed: true, ..ActionReport::default() })
             }
             HarnessDefect::OtherAddress
-                if matches!(action, NodeAction::Survey) && lock(&self.hit).contains_key(node) =>
+                if matches!(action, NodeAction::Survey) && lock(&self.hit).contains(node) =>
             {
                 let mut report = nodes.act(node, action).await?;
                 report.survey = self.moved(node, &report.survey);
@@ -339,15 +352,11 @@ impl Between for HarnessControl {
 
     /// What was frozen or limited in another's place is set free when the experiment is over.
     async fn health(&self, cluster: &Arc<dyn Cluster>) -> Vec<String> {
-        let frozen = std::mem::take(&mut *lock(&self.hit));
-        for (node, thaws) in &frozen {
-            for thaw in thaws {
-                if let Err(error) = cluster.act(node, thaw).await {
-                    return vec![format!("what was hit on purpose is not set free: {error}")];
-                }
+        for entry in self.ledger.pending() {
+            if let Err(error) = self.ledger.undo(&entry, &**cluster).await {
+                return vec![format!("what was hit on purpose is not set free: {error}")];
             }
         }
-        *lock(&self.hit) = frozen.into_keys().map(|node| (node, Vec::new())).collect();
         cluster.health().await
     }
 }

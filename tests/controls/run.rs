@@ -74,7 +74,9 @@ impl Runner {
                     let defect = Arc::new(ClusterControl::new(defect.clone(), armed.clone()));
                     (Arc::<ClusterControl>::clone(&defect), Some(defect))
                 }
-                Defect::Harness(defect) => (Arc::new(HarnessControl::new(defect.clone())), None),
+                Defect::Harness(defect) => {
+                    (Arc::new(HarnessControl::new(defect.clone(), armed.clone())), None)
+                }
             };
             let ran = async {
                 if let Some(defect) = &defect {

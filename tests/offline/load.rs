@@ -1,16 +1,24 @@
 //! Loads on the simulation: the knee that the model has is found, and nothing is left of a load.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
-use recoup_clusters::{Cluster, LoadWanted};
+use recoup_clusters::{Cluster, LoadWanted, Provider};
+use recoup_engine::ledger::unhealed;
 use recoup_model::{
+    action::NodeAction,
     capacity::StageState,
-    event::Event,
+    event::{Event, Record},
     plan::Plan,
     spec::{Assertion, Ramp, Step},
     verdict::{ExperimentResult, Verdict},
 };
-use recoup_tests::offline::{Lab, plan};
+use recoup_tests::{
+    faulty::{FaultyProvider, Meddling},
+    offline::{Lab, plan},
+};
 
 /// The built-in ramp, from and to other rates.
 fn ramp(from: &str, to: &str, wanted: &str) -> Plan {
@@ -64,6 +72,26 @@ async fn the_same_seed_gives_the_same_load() {
     let of = || async { ran(ramp("50/s", "300/s", "100/s")).await.loads.remove(0) };
     let (one, other) = (of().await, of().await);
     assert_eq!(one.stages, other.stages);
+}
+
+/// Whoever cannot remove what the load made because no API server answers is not to blame for that.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_removed_at_once_excuses_no_cluster_and_is_removed_later() {
+    let (mut lab, refused) = (Lab::new().unwrap(), AtomicBool::new(false));
+    lab.provider = Some(FaultyProvider::new(&lab.sim, move |action| match action {
+        NodeAction::LoadClear if !refused.swap(true, Ordering::Relaxed) => Meddling::Refuse,
+        _ => Meddling::None,
+    }));
+    let result = lab.run(&[ramp("100/s", "900/s", "900/s")], 1).await.unwrap().run.experiments.remove(0);
+    assert_eq!(result.verdict, Verdict::Fail, "{:#?}", result.reasons);
+    let told =
+        |record: &Record| matches!(&record.event, Event::Note { message } if message.contains("removed yet"));
+    assert!(lab.records().iter().any(told), "nothing was refused");
+    assert!(unhealed(lab.runs()).unwrap().is_empty());
+    let names: Vec<String> = lab.sim.list().await.unwrap().into_iter().map(|one| one.name).collect();
+    for name in names {
+        assert_eq!(lab.sim.cluster(&name).unwrap().load_objects(), 0, "{name}");
+    }
 }
 
 /// The first thing that a cancelled load does is to end, the second to remove what it made.

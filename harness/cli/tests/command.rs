@@ -233,8 +233,10 @@ fn records_that_cannot_be_read(dir: &Path, good: &Path) {
     damaged[3] = "{\"at\": 5, \"event\": \"nonsense\"}";
     write("damaged", &damaged.join("\n"));
     refused(dir, &["judge", "damaged"], 6, &["damaged/events.jsonl:4:", "not a line of a record", "help: "]);
-    write("future", &events.replacen("\"format\":4", "\"format\":99", 1));
-    refused(dir, &["report", "future"], 6, &["its format is 99", "reads formats 1 to 4", "help: "]);
+    let format = recoup_model::event::FORMAT;
+    let known = format!("reads formats 1 to {format}");
+    write("future", &events.replacen(&format!("\"format\":{format}"), "\"format\":99", 1));
+    refused(dir, &["report", "future"], 6, &["its format is 99", &known, "help: "]);
     write("empty", "");
     refused(dir, &["judge", "empty"], 6, &["no complete line"]);
     fs::create_dir_all(dir.join("recoup-runs/bare")).unwrap();

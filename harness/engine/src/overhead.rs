@@ -19,6 +19,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub struct Used {
     /// Processor time since it began, in milliseconds.
     pub cpu_ms: u64,
+    /// That of its children that have ended, in milliseconds.
+    pub children_ms: u64,
     /// Resident memory, in KiB.
     pub rss_kib: u64,
 }
@@ -28,7 +30,7 @@ pub(crate) fn watch(recorder: &Recorder) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let recorder = recorder.clone();
     tasks.spawn(async move {
-        while let Some(Used { cpu_ms, rss_kib }) = used() {
+        while let Some(Used { cpu_ms, rss_kib, .. }) = used() {
             recorder.record(Event::Overhead { cpu_ms, rss_kib });
             sleep(PERIOD).await;
         }
@@ -49,7 +51,7 @@ pub(crate) fn watch_machine(cluster: &Arc<dyn Cluster>, recorder: &Recorder) -> 
             ticks.tick().await;
             match cluster.processors().await {
                 Ok(Some(processors)) => {
-                    let harness_ms = if simulated { 0 } else { cpu_ms().unwrap_or_default() };
+                    let harness_ms = if simulated { 0 } else { cpu_ms().map_or(0, |(own, _)| own) };
                     recorder.record(Event::Processors(Processors { harness_ms, ..processors }));
                 }
                 Ok(None) => return,
@@ -67,18 +69,20 @@ pub fn used() -> Option<Used> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let rss_kib = rss.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(Used { cpu_ms: cpu_ms()?, rss_kib })
+    let (cpu_ms, children_ms) = cpu_ms()?;
+    Some(Used { cpu_ms, children_ms, rss_kib })
 }
 
-/// Processor time of this process, in milliseconds.
-fn cpu_ms() -> Option<u64> {
+/// Processor time of this process, and of its children that have ended, in milliseconds.
+fn cpu_ms() -> Option<(u64, u64)> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The program's name, in parentheses, may hold anything; fields are counted from behind it.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
+    // The program's name, in parentheses, may hold anything; fields are counted from behind it: user and system
+    // time, then the children's.
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(4);
+    let ticks: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
+    let [user, system, of_children, in_system] = ticks.try_into().ok()?;
     // Linux counts in hundredths of a second towards user space on every architecture (USER_HZ).
-    Some((user + system) * 10)
+    Some(((user + system) * 10, (of_children + in_system) * 10))
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -12,6 +12,7 @@ use recoup_model::{
     observation::{Failure, FailureClass, Observation, Observed},
     plan::Stream,
     time::Offset,
+    topology::ProviderKind,
 };
 use tokio::{
     task::JoinSet,
@@ -22,6 +23,10 @@ use crate::recorder::Recorder;
 
 /// A provider that overruns an attempt's own deadline by this much is cut off.
 const GRACE: Duration = Duration::from_millis(250);
+
+/// Between two looks at whether the observer itself is run, and how late one is before that counts: half of the
+/// shortest period that probes are good for.
+const BEAT: Duration = Duration::from_millis(5);
 
 /// The streams' last good answers, by stream name: what a target is chosen by when the API is down.
 #[derive(Clone, Default)]
@@ -59,6 +64,10 @@ impl Probes {
         let latest = Latest::default();
         let mut tasks = JoinSet::new();
         let begin = Instant::now();
+        // A simulated clock stands still with what looks at it.
+        if cluster.fingerprint().provider != ProviderKind::Sim {
+            tasks.spawn(beat(recorder.clone()));
+        }
         for (index, stream) in streams.iter().enumerate() {
             let probe = Probe {
                 index: u32::try_from(index).unwrap_or(u32::MAX),
@@ -86,6 +95,19 @@ impl Probes {
     /// the others are dropped, because nothing is known of them.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
+    }
+}
+
+/// Records when this runtime was not run, neither its timers nor what reads answers.
+async fn beat(recorder: Recorder) {
+    let clock = recorder.clock();
+    loop {
+        let due = Instant::now() + BEAT;
+        sleep_until(due).await;
+        if due.elapsed() > BEAT {
+            let to = clock.now();
+            recorder.record(Event::Stalled { from: clock.offset(due), to });
+        }
     }
 }
 
@@ -169,5 +191,32 @@ impl Drop for CutOff<'_> {
         let sample =
             Sample { stream: probe.index, due: self.due, sent: self.sent, done, told: None, failure };
         probe.recorder.record(Event::Sample(sample));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::Clock;
+
+    #[tokio::test]
+    async fn what_keeps_the_observer_from_running_is_recorded() {
+        let dir = tempfile::tempdir().unwrap();
+        let recorder =
+            Recorder::create(&dir.path().join("events.jsonl"), Clock::start(), Arc::new(|_| {})).unwrap();
+        recorder.begin_experiment();
+        let beating = tokio::spawn(beat(recorder.clone()));
+        tokio::time::sleep(BEAT * 4).await;
+        let from = recorder.clock().now();
+        std::thread::sleep(Duration::from_millis(200));
+        let to = recorder.clock().now();
+        tokio::time::sleep(BEAT * 4).await;
+        beating.abort();
+        let stalls = recorder.experiment().into_iter().filter_map(|record| match record.event {
+            Event::Stalled { from, to } => Some((from, to)),
+            _ => None,
+        });
+        let held = |(began, ended): &(Offset, Offset)| *began <= from.plus(BEAT) && *ended >= to;
+        assert!(stalls.clone().any(|stall| held(&stall)), "{:?}", stalls.collect::<Vec<_>>());
     }
 }

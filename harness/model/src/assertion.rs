@@ -6,17 +6,20 @@ use crate::{
     aftermath, capacity, metrics,
     observation::Observed,
     oracle::writes,
-    outage::outages_beyond,
+    outage::{outages_beyond, unseen},
     slowdown,
     spec::{Assertion, Gap, Pattern, Share},
     states,
     time::{Offset, Span},
-    timeline::{Attempt, Moment, Timeline},
+    timeline::{Attempt, Moment, Series, Timeline},
     verdict::{Checked, Measure, Verdict},
 };
 
 /// Too few attempts to speak of a share of them.
 const ENOUGH: usize = 10;
+
+/// An outage that is shorter than this, in a time in which nobody asked, is not worth a verdict.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// What an assertion came to, before it has its name.
 pub(crate) struct Came {
@@ -113,7 +116,11 @@ fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
         }
     }
     let max = settings.max;
+    let unseen = unseen_longer(&matching, max, fault, end);
     let Some((low, value, high, over, stream, failed)) = longest else {
+        if let Some(unseen) = unseen {
+            return Came::unknown(format!("{unseen}; at most {max} allowed"));
+        }
         let of = if matching.len() == 1 { "the stream" } else { "any of the streams" };
         return Came::new(Verdict::Pass, format!("no attempt of {of} failed; at most {max} allowed"));
     };
@@ -127,8 +134,27 @@ fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
         Verdict::Inconclusive
     };
     let attempts = if failed == 1 { "1 attempt".to_owned() } else { format!("{failed} attempts") };
-    let detail = format!("{stream}: longest outage {measure}, {attempts}; at most {max} allowed");
+    let mut detail = format!("{stream}: longest outage {measure}, {attempts}; at most {max} allowed");
+    if let (Verdict::Pass, Some(unseen)) = (verdict, unseen) {
+        detail += &format!("; {unseen}");
+        return Came { verdict: Verdict::Inconclusive, detail, measure: Some(measure) };
+    }
     Came { verdict, detail, measure: Some(measure) }
+}
+
+/// Where a stream was not asked for longer than an outage may last: what happened meanwhile nobody saw. Attempts that
+/// were due a moment late, or one or two that were lost, leave nothing unseen that would matter.
+fn unseen_longer(matching: &[&Series], max: Span, fault: Moment, end: Offset) -> Option<String> {
+    let longest = matching.iter().filter_map(|series| {
+        let rate = &series.stream.rate;
+        // Observation ends with attempts under way.
+        let end = end.minus(rate.timeout.0.max(rate.period.0));
+        let unseen = unseen(&series.attempts, fault.low, end);
+        let allowed = max.0.max(rate.period.0 * 3).max(MOMENT);
+        (unseen > allowed).then_some((unseen, &series.stream.name))
+    });
+    let (unseen, stream) = longest.max()?;
+    Some(format!("{stream} was not asked for {:.2} s, in which nobody saw how it was", unseen.as_secs_f64()))
 }
 
 /// The attempts that began after the last injection and ended before the first undo.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The version of this record's shape; a reader knows this one and all before it.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -249,6 +249,13 @@ pub enum Event {
     },
     /// Who has used the machine of the cluster's nodes since it began.
     Processors(Processors),
+    /// The observer itself was not run: answers that came meanwhile were read at the end of it.
+    Stalled {
+        /// When it was to look next.
+        from: Offset,
+        /// When it did.
+        to: Offset,
+    },
     /// Something that a reader of the record should know.
     Note {
         /// What.

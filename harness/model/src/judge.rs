@@ -201,7 +201,10 @@ impl Live {
             decisive: decisive(timeline).into_iter().map(|series| series.stream.name.clone()).collect(),
             flags: plan.flags.clone(),
             machine,
-            notes: timeline.notes.iter().cloned().chain(metrics::silent(timeline)).collect(),
+            notes: (timeline.notes.iter().cloned())
+                .chain(timeline.stalls.words())
+                .chain(metrics::silent(timeline))
+                .collect(),
         }
     }
 }

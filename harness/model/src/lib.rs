@@ -30,6 +30,7 @@ pub mod residue;
 pub mod run;
 mod slowdown;
 pub mod spec;
+pub mod stall;
 mod states;
 pub mod stats;
 pub mod streams;

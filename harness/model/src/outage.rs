@@ -54,11 +54,11 @@ pub fn outages(attempts: &[Attempt]) -> Vec<Outage> {
 /// request that waited for a second has seen more than the half of one that was allowed.
 #[must_use]
 pub fn outages_beyond(attempts: &[Attempt], longest: Duration) -> Vec<Outage> {
-    if attempts.iter().all(|attempt| !attempt.good() || took(attempt) <= longest) {
+    if attempts.iter().all(|attempt| !attempt.good() || attempt.own() <= longest) {
         return outages(attempts);
     }
     let stricter = attempts.iter().cloned().map(|mut attempt| {
-        let late = took(&attempt) > longest;
+        let late = attempt.own() > longest;
         attempt.outcome = match attempt.outcome {
             Outcome::Good(told) if late => Outcome::Slow(told),
             other => other,
@@ -169,4 +169,17 @@ pub fn resolution(attempts: &[Attempt], from: Offset, to: Offset) -> std::time::
     let head = good.first().map_or(to.since(from), |attempt| attempt.done.since(from.max(attempt.sent)));
     let tail = good.last().map_or(to.since(from), |attempt| to.since(attempt.sent));
     between.max(head).max(if good.len() < 2 { tail } else { std::time::Duration::ZERO })
+}
+
+/// The longest time from `from` to `to` in which nothing is known of the service: no attempt that says something was
+/// under way.
+#[must_use]
+pub fn unseen(attempts: &[Attempt], from: Offset, to: Offset) -> Duration {
+    let counted = attempts.iter().filter(|attempt| attempt.outcome != Outcome::Lost);
+    let (mut longest, mut known) = (Duration::ZERO, from);
+    for attempt in counted.skip_while(|attempt| attempt.done < from).take_while(|attempt| attempt.sent < to) {
+        longest = longest.max(attempt.sent.since(known));
+        known = known.max(attempt.sent.plus(attempt.own()));
+    }
+    longest.max(to.since(known))
 }

@@ -1,6 +1,6 @@
 //! The records of one experiment, put in order: a series of attempts per stream, a trace per step.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     action::{NodeAction, ProcessId, ProcessState},
@@ -11,6 +11,7 @@ use crate::{
     plan::{Plan, Stream},
     residue,
     spec::{Pattern, Step, counts},
+    stall::Stalls,
     time::{Offset, Span},
     topology::{Fingerprint, NodeRole},
 };
@@ -37,11 +38,19 @@ pub struct Attempt {
     pub sent: Offset,
     /// When it ended.
     pub done: Offset,
+    /// For how long the observer itself was not run meanwhile.
+    pub held: Duration,
     /// How it ended.
     pub outcome: Outcome,
 }
 
 impl Attempt {
+    /// How long it took, but for the time in which nobody was there to read the answer.
+    #[must_use]
+    pub fn own(&self) -> Duration {
+        self.done.since(self.sent).saturating_sub(self.held)
+    }
+
     /// It was answered in time.
     #[must_use]
     pub fn good(&self) -> bool {
@@ -82,7 +91,7 @@ impl Series {
     }
 
     /// Adds an attempt: samples come at completion, so an earlier one may come later.
-    pub fn push(&mut self, sample: &Sample) {
+    pub fn push(&mut self, sample: &Sample, stalls: &mut Stalls) {
         let outcome = match &sample.failure {
             Some(Failure { class: FailureClass::Observer, .. }) => Outcome::Lost,
             // A reading that did not come is missing. That the component is down is for its own probes to say.
@@ -99,9 +108,18 @@ impl Series {
                 if slow { Outcome::Slow(told) } else { Outcome::Good(told) }
             }
         };
-        let attempt = Attempt { due: sample.due, sent: sample.sent, done: sample.done, outcome };
+        let Sample { due, sent, done, .. } = *sample;
+        let mut attempt = Attempt { due, sent, done, held: Duration::ZERO, outcome };
+        stalls.look(&mut attempt, &self.stream.rate);
         let at = self.attempts.iter().rposition(|other| other.sent <= attempt.sent).map_or(0, |n| n + 1);
         self.attempts.insert(at, attempt);
+    }
+
+    /// Looks again at the attempts that were under way since then: a stall may be recorded after what it held up.
+    fn look_again(&mut self, since: Offset, stalls: &mut Stalls) {
+        let longest = self.stream.rate.timeout.0 * 2;
+        let recent = self.attempts.iter_mut().rev().take_while(|one| one.sent.plus(longest) >= since);
+        recent.for_each(|attempt| stalls.look(attempt, &self.stream.rate));
     }
 }
 
@@ -199,6 +217,8 @@ pub struct Timeline {
     pub loads: BTreeMap<u32, Vec<Slice>>,
     /// Who has used the nodes' machine, in the order of time.
     pub processors: Vec<(Offset, Processors)>,
+    /// When the observer itself was not run.
+    pub stalls: Stalls,
     /// Acknowledged writes as they were found.
     pub read_backs: Vec<ReadBack>,
     /// What each watcher was told, by the API server that it goes through.
@@ -231,6 +251,7 @@ impl Timeline {
             notes: Vec::new(),
             loads: BTreeMap::new(),
             processors: Vec::new(),
+            stalls: Stalls::default(),
             read_backs: Vec::new(),
             watched: BTreeMap::new(),
             acted: None,
@@ -247,7 +268,7 @@ impl Timeline {
         match &record.event {
             Event::Sample(sample) => {
                 let series = usize::try_from(sample.stream).ok().and_then(|n| self.series.get_mut(n));
-                series.into_iter().for_each(|series| series.push(sample));
+                series.into_iter().for_each(|series| series.push(sample, &mut self.stalls));
             }
             // A baseline that was not quiet begins again: the last one counts.
             Event::PhaseStarted { phase: phase @ Phase::Baseline } => {
@@ -273,6 +294,10 @@ impl Timeline {
             Event::Acted { acts, grace, failure } => {
                 self.acted = Some((acts.clone(), failure.clone()));
                 self.grace.clone_from(grace);
+            }
+            Event::Stalled { from, to } => {
+                self.stalls.spans.push((*from, *to));
+                self.series.iter_mut().for_each(|series| series.look_again(*from, &mut self.stalls));
             }
             Event::Processors(processors) => self.processors.push((record.at, *processors)),
             Event::LoadSlice(slice) => {

@@ -130,6 +130,12 @@ cases! {
         ("    cluster:
       from: start
       on: controlPlanes
+      what: {flags: {pod: kube-scheduler, args: {v: \"2\"}}}", "    harness: undoSwallowed"),
+    ];
+    a_prober_throttled_to_all: [
+        ("    cluster:
+      from: start
+      on: controlPlanes
       what: {flags: {pod: kube-scheduler, args: {v: \"2\"}}}", "    harness: {throttled: 1}"),
     ];
 }

@@ -7,6 +7,7 @@ use recoup_model::{
     outage::{outages, outages_beyond, resolution},
     plan::Stream,
     spec::Rate,
+    stall::Stalls,
     time::{Offset, Span},
     timeline::Series,
 };
@@ -37,7 +38,8 @@ fn attempt(sent: u64, latency: u64, truths: &[Truth]) -> (u64, Option<FailureCla
 fn series(samples: Vec<Sample>, slow: Option<Span>) -> Series {
     let rate = Rate { period: Span::millis(100), timeout: Span::seconds(1), slow };
     let mut series = Series::new(Stream::new(Observation::Nodes, rate));
-    samples.iter().for_each(|sample| series.push(sample));
+    let mut stalls = Stalls::default();
+    samples.iter().for_each(|sample| series.push(sample, &mut stalls));
     series
 }
 

@@ -155,6 +155,7 @@ impl Narrator {
             | Event::Surveyed { .. }
             | Event::Overhead { .. }
             | Event::Processors(_)
+            | Event::Stalled { .. }
             | Event::RunFinished { .. } => return Vec::new(),
         };
         vec![line]

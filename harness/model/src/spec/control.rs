@@ -39,7 +39,8 @@ pub struct ControlSpec {
     pub why: String,
     /// The experiment that must notice it, by its id: a built-in one, or one of suites/controls/experiments.
     pub experiment: String,
-    /// Where it can be run: `kind` where the defect is a cluster's, `sim` always.
+    /// Where it can be run: `sim` always; `kind` where the defect is a cluster's, or where real evidence or a real
+    /// load must tell of the harness'.
     pub on: Vec<ProviderKind>,
     /// Belongs to the quick set on a real cluster.
     #[serde(default)]

@@ -114,11 +114,12 @@ pub fn load_control(file: &str, text: &str, plans: &[Plan]) -> Result<Control, S
         Some(plan) => budgets(&spec.budgets, plan, &mut found),
     }
     defect(&spec.defect, &mut found);
-    if matches!(spec.defect, Defect::Harness(_)) && spec.on.contains(&ProviderKind::Kind) {
-        found.add(
-            "spec.on",
-            "a defect of the harness is shown on sim alone: a real cluster adds nothing to it",
-        );
+    let simulated =
+        matches!(spec.defect, Defect::Harness(HarnessDefect::UndoSwallowed | HarnessDefect::CrowdedMachine));
+    if simulated && spec.on.contains(&ProviderKind::Kind) {
+        let message =
+            "this defect is shown on sim alone: a real cluster would keep the fault, or is not crowded";
+        found.add("spec.on", message);
     }
     if spec.observe.is_some_and(|observe| observe.0.is_zero()) {
         found.add("spec.observe", "must be longer than 0s");

@@ -9,4 +9,5 @@ mod metrics;
 mod oracles;
 mod run;
 mod slowdown;
+mod stalls;
 mod watchers;

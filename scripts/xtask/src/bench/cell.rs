@@ -38,26 +38,21 @@ pub fn late(period: Duration) -> Duration {
 }
 
 /// Groups of targets that are measured one after the other: `outages` of each mode in all, half of them through
-/// TLS, with at most `limit` probes a second at a time.
+/// TLS, with at most `limit` probes a second at a time (one target's at least).
 pub fn groups(period: Duration, outages: usize, limit: u32, seed: u64) -> Vec<Vec<Cell>> {
     let mut seeds = seeds(seed ^ u64::try_from(period.as_micros()).unwrap_or_default());
     let each = CONNS.len() as f64 / period.as_secs_f64();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
-    let room =
-        ((f64::from(limit) / each / Mode::OWN.len() as f64) as usize).clamp(1, outages.div_ceil(4).max(2));
-    // Of both protocols equally many.
-    let pairs = (room / 2).max(1);
-    let mut cells = |tls: &[bool], share: usize| -> Vec<Cell> {
-        let modes = Mode::OWN.into_iter().flat_map(|mode| tls.iter().map(move |tls| (mode, *tls)));
-        let outages = outages.div_ceil(share);
-        modes.map(|(mode, tls)| Cell { mode, tls, outages, seed: seeds.next().unwrap_or_default() }).collect()
-    };
-    if room == 1 {
-        vec![cells(&[false], 2), cells(&[true], 2)]
-    } else {
-        let both: Vec<bool> = (0..pairs).flat_map(|_| [false, true]).collect();
-        vec![cells(&both, both.len())]
-    }
+    let at_once = ((f64::from(limit) / each) as usize).max(1);
+    // Of both protocols equally many, and none without an outage.
+    let pairs = (at_once / (2 * Mode::OWN.len())).clamp(1, outages.div_ceil(8).max(1));
+    let both = [false, true].repeat(pairs);
+    let cells = Mode::OWN.into_iter().flat_map(|mode| both.iter().map(move |tls| (mode, *tls)));
+    let outages = outages.div_ceil(both.len());
+    let cells: Vec<Cell> = cells
+        .map(|(mode, tls)| Cell { mode, tls, outages, seed: seeds.next().unwrap_or_default() })
+        .collect();
+    cells.chunks(at_once).map(<[Cell]>::to_vec).collect()
 }
 
 #[cfg(test)]
@@ -66,8 +61,10 @@ mod tests {
 
     #[test]
     fn every_mode_gets_its_outages_within_the_rate() {
-        for (period, most) in [(10, 5), (20, 10), (100, 50)] {
-            let groups = groups(Duration::from_millis(period), 1000, 1000, 1);
+        let cases =
+            [(10, 1000, 5), (20, 1000, 10), (100, 1000, 50), (10, 400, 2), (20, 400, 4), (10, 100, 1)];
+        for (period, limit, most) in cases {
+            let groups = groups(Duration::from_millis(period), 1000, limit, 1);
             for mode in Mode::OWN {
                 let of = |tls: bool| -> usize {
                     let all = groups.iter().flatten().filter(|c| c.mode == mode && c.tls == tls);

@@ -1,18 +1,15 @@
 //! When the machine let nothing run: what was so in that time nobody knows.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
 use recoup_engine::recorder::Clock;
 use recoup_model::time::Offset;
 
-use super::machine::cores;
+use super::per_core::PerCore;
 
 /// Between two looks: a stall that begins between them is noticed for so much less.
 const BEAT: Duration = Duration::from_millis(1);
@@ -30,50 +27,34 @@ pub struct Stall {
 
 /// Threads, one on each core, that sleep and notice when they are not woken in time.
 pub struct Heartbeat {
-    stop: Arc<AtomicBool>,
     stalls: Arc<Mutex<Vec<Stall>>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: PerCore,
 }
 
 impl Heartbeat {
     /// Begins to beat.
     pub fn start(clock: Clock) -> Heartbeat {
-        let (stop, stalls) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<Stall>>>::default());
-        let threads = (0..cores()).map(|core| {
-            let (stop, stalls) = (Arc::clone(&stop), Arc::clone(&stalls));
-            thread::spawn(move || {
-                stay_on(core);
-                while !stop.load(Ordering::Relaxed) {
-                    let (due, from) = (Instant::now() + BEAT, clock.now().plus(BEAT));
-                    thread::sleep(BEAT);
-                    if due.elapsed() > USUAL {
-                        let stall = Stall { from, to: clock.now() };
-                        stalls.lock().unwrap_or_else(PoisonError::into_inner).push(stall);
-                    }
+        let stalls = Arc::<Mutex<Vec<Stall>>>::default();
+        let noted = Arc::clone(&stalls);
+        let threads = PerCore::start(move |core| {
+            stay_on(core);
+            let noted = Arc::clone(&noted);
+            move || {
+                let (due, from) = (Instant::now() + BEAT, clock.now().plus(BEAT));
+                thread::sleep(BEAT);
+                if due.elapsed() > USUAL {
+                    let stall = Stall { from, to: clock.now() };
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).push(stall);
                 }
-            })
+            }
         });
-        let threads = threads.collect();
-        Heartbeat { stop, stalls, threads }
+        Heartbeat { stalls, threads }
     }
 
     /// Ends it: every stall of any thread.
-    pub fn stop(mut self) -> Arc<[Stall]> {
-        self.end();
+    pub fn stop(self) -> Arc<[Stall]> {
+        drop(self.threads);
         self.stalls.lock().unwrap_or_else(PoisonError::into_inner).as_slice().into()
-    }
-
-    fn end(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 

@@ -15,6 +15,7 @@ mod measure;
 mod netns;
 mod open_loop;
 mod overhead;
+mod per_core;
 mod score;
 mod script;
 mod serve;

@@ -1,8 +1,9 @@
 //! Load tools of Debian's packages, as they are called and as they answer.
 
-use std::{fs, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
+use recoup_engine::overhead::used;
 
 /// A tool. All of them are closed loops: a connection waits for its answer before it asks again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,13 +112,10 @@ impl Tool {
     }
 }
 
-/// Processor time of all children that have ended: the two fields of /proc/self/stat behind this process's own.
+/// Processor time of all children that have ended.
 fn children() -> Result<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat").context("what a process uses is told on Linux alone")?;
-    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(13).take(2));
-    let ticks: u64 = fields.into_iter().flatten().filter_map(|field| field.parse::<u64>().ok()).sum();
-    // Hundredths of a second (USER_HZ).
-    Ok(Duration::from_millis(ticks * 10))
+    let used = used().context("what a process uses is told on Linux alone")?;
+    Ok(Duration::from_millis(used.children_ms))
 }
 
 #[cfg(test)]
