@@ -13,8 +13,8 @@ use crate::figures;
 pub(super) const LEFT: f64 = 250.0;
 /// Right edge of the plot: behind it stand the figures.
 pub(super) const RIGHT: f64 = 950.0;
-/// Width of a whole drawing.
-pub(super) const WIDTH: f64 = 1180.0;
+/// Width of a whole drawing: some 45 letters of figures fit behind the plot.
+pub(super) const WIDTH: f64 = 1270.0;
 
 /// A budget is drawn to scale up to this many times what happened; a longer one would squeeze the outage.
 const BUDGET_REACH: f64 = 2.0;
