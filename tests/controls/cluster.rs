@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::deeds::{Deeded, arm, deeds, failed, injects, where_done};
+use crate::deeds::{Deeded, arm, deeds, failed, injects, undo_all, where_done};
 
 /// Static pods' kubelets look for changed manifests every 20 s; then a lease may have to run out that was
 /// taken for 60 s, and a container may be backed off.
@@ -134,9 +134,7 @@ impl ClusterControl {
             flapping.abort();
         }
         let cluster = self.cluster()?;
-        for entry in self.ledger.pending() {
-            self.ledger.undo(&entry, &*cluster).await?;
-        }
+        undo_all(&self.ledger, &*cluster).await?;
         Ok(was)
     }
 

@@ -155,6 +155,14 @@ pub fn arm(ledger: &Ledger, cluster: &dyn Cluster, node: &str, undo: NodeAction)
     Ok(())
 }
 
+/// Carries out whatever is in the control's own ledger, latest first.
+pub async fn undo_all(ledger: &Ledger, cluster: &dyn Cluster) -> Result<(), ClusterError> {
+    for entry in ledger.pending() {
+        ledger.undo(&entry, cluster).await?;
+    }
+    Ok(())
+}
+
 /// As the harness is told of it.
 pub fn failed(error: &anyhow::Error) -> ClusterError {
     ClusterError::Missing {

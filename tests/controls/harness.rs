@@ -26,7 +26,7 @@ use recoup_model::{
 use recoup_tests::faulty::Between;
 use tokio::time::{Instant, sleep};
 
-use crate::deeds::{arm, failed, holder, injects, undo_of, undoes};
+use crate::deeds::{arm, failed, holder, injects, undo_all, undo_of, undoes};
 
 /// The old holder writes this long after another was first seen in its place: more than clocks may differ by.
 const LATE: Duration = Duration::from_millis(1500);
@@ -352,10 +352,8 @@ impl Between for HarnessControl {
 
     /// What was frozen or limited in another's place is set free when the experiment is over.
     async fn health(&self, cluster: &Arc<dyn Cluster>) -> Vec<String> {
-        for entry in self.ledger.pending() {
-            if let Err(error) = self.ledger.undo(&entry, &**cluster).await {
-                return vec![format!("what was hit on purpose is not set free: {error}")];
-            }
+        if let Err(error) = undo_all(&self.ledger, &**cluster).await {
+            return vec![format!("what was hit on purpose is not set free: {error}")];
         }
         cluster.health().await
     }

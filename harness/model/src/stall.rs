@@ -20,9 +20,9 @@ pub struct Stalls {
 
 impl Stalls {
     /// Notes for how long the observer stood still during an attempt, and sets it aside where it was late no longer
-    /// than that. An answer that would
-    /// have been read in time was no slow one; where there was none within the deadline, at least half of that must
-    /// have been the observer's own: a cluster that hangs is not excused by a moment.
+    /// than that. An answer that would have been read in time was no slow one; where there was none within the
+    /// deadline, at least half of that must have been the observer's own: a cluster that hangs is not excused by a
+    /// moment.
     pub fn look(&mut self, attempt: &mut Attempt, rate: &Rate) {
         attempt.held = self.within(attempt.sent, attempt.done);
         let aside = match &attempt.outcome {

@@ -177,7 +177,7 @@ mod tests {
             assert_eq!(rows.len(), 2 * 2 * Mode::OWN.len(), "{:?}", rows.keys());
             let wrong: Vec<String> = rows
                 .iter()
-                .filter(|(_, f)| f.score.missed + f.score.merged + f.score.outside > 0)
+                .filter(|(_, f)| f.score.missed + f.score.merged + f.score.outside > 0 || f.lost > 0)
                 .map(|(key, f)| format!("{key:?}: {:?}, {} lost", f.score.complaints(PERIOD), f.lost))
                 .collect();
             if wrong.is_empty() {

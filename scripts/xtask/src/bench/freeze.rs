@@ -26,7 +26,7 @@ use super::{
     cell::{CONNS, Cell, rate},
     command,
     heartbeat::Heartbeat,
-    measure::{Measured, Probing, Seen, lateness, read},
+    measure::{Measured, Probing, lateness, lost, read},
     script::{Mode, script},
     witness::{Freeze, Witness},
 };
@@ -66,9 +66,9 @@ pub fn run(name: &str, args: &command::Accuracy, busy: bool, rows: &mut Rows) ->
             let seen = probing.stop().await;
             let (frozen, stalls) = (frozen?, heartbeat.stop());
             backs.extend(frozen.iter().map(|freeze| freeze.truth(PATIENT).end));
-            for (conn, Seen { samples, outages, lost }) in conns.into_iter().zip(seen) {
+            for (conn, (samples, outages)) in conns.into_iter().zip(seen) {
                 let cell = Cell { mode: Mode::Freeze, tls: true, outages: frozen.len(), seed: args.seed };
-                let (attempts, lateness) = (samples.len(), lateness(&samples));
+                let (attempts, lost, lateness) = (samples.len(), lost(&samples), lateness(&samples));
                 let truths = frozen.iter().map(|freeze| freeze.truth(*period)).collect();
                 let stalls = Arc::clone(&stalls);
                 let one = Measured { cell, conn, truths, outages, attempts, lost, lateness, stalls };

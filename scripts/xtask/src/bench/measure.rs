@@ -15,7 +15,7 @@ use recoup_model::{
     outage::outages,
     plan::{Plan, Stream},
     spec::builtin,
-    timeline::{Attempt, Outcome, Series, Timeline},
+    timeline::Timeline,
     verdict::Outage,
 };
 use tokio::{runtime::Runtime, sync::mpsc, time::sleep};
@@ -45,7 +45,7 @@ pub struct Measured {
     pub outages: Vec<Outage>,
     /// Attempts.
     pub attempts: usize,
-    /// Those that say nothing: the observer failed, or was not run.
+    /// Those that the observer lost, and those that were never sent.
     pub lost: usize,
     /// How late attempts were sent, in milliseconds: median and worst.
     pub lateness: (f64, f64),
@@ -67,16 +67,6 @@ pub fn read(name: &str, conn: Conn) -> Observation {
     Observation::ApiRead { via: Endpoint::Node(name.to_owned()), conn, from: Freshness::Cache }
 }
 
-/// What one stream saw.
-pub struct Seen {
-    /// Its attempts, as they were recorded.
-    pub samples: Vec<Sample>,
-    /// Its outages, as they stand in a report.
-    pub outages: Vec<Outage>,
-    /// Attempts that say nothing: the observer failed, or was not run.
-    pub lost: usize,
-}
-
 /// The probes' record, made and read as in a run.
 pub struct Probing {
     plan: Plan,
@@ -96,8 +86,8 @@ impl Probing {
         Ok(Probing { plan: plan(streams)?, cluster, recorder, probes, _dir: dir })
     }
 
-    /// Ends it: what every stream saw.
-    pub async fn stop(self) -> Vec<Seen> {
+    /// Ends it: every stream's samples, and its outages as they stand in a report.
+    pub async fn stop(self) -> Vec<(Vec<Sample>, Vec<Outage>)> {
         self.probes.stop().await;
         let mut timeline = Timeline::new(&self.plan, self.cluster.fingerprint());
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); self.plan.streams.len()];
@@ -107,13 +97,7 @@ impl Probing {
                 samples[sample.stream as usize].push(sample);
             }
         }
-        let lost = |attempts: &[Attempt]| attempts.iter().filter(|a| a.outcome == Outcome::Lost).count();
-        let seen = samples.into_iter().zip(&timeline.series).map(|(samples, Series { attempts, .. })| Seen {
-            samples,
-            outages: outages(attempts),
-            lost: lost(attempts),
-        });
-        seen.collect()
+        samples.into_iter().zip(&timeline.series).map(|(s, series)| (s, outages(&series.attempts))).collect()
     }
 }
 
@@ -175,17 +159,23 @@ async fn both(group: &[Cell], period: Duration, servers: &Runtime) -> Result<Vec
         group.iter().zip(truths).flat_map(|(cell, truths)| CONNS.map(|conn| (*cell, conn, truths.clone())));
     Ok(pairs
         .zip(seen)
-        .map(|((cell, conn, truths), Seen { samples, outages, lost })| Measured {
+        .map(|((cell, conn, truths), (samples, outages))| Measured {
             cell,
             conn,
             truths,
             outages,
             attempts: samples.len(),
-            lost,
+            lost: lost(&samples),
             lateness: lateness(&samples),
             stalls: Arc::clone(&stalls),
         })
         .collect())
+}
+
+/// Attempts that say nothing because the observer failed.
+pub fn lost(samples: &[Sample]) -> usize {
+    use recoup_model::observation::FailureClass::Observer;
+    samples.iter().filter(|sample| sample.failure.as_ref().is_some_and(|f| f.class == Observer)).count()
 }
 
 /// How late attempts were sent, in milliseconds: median and worst.

@@ -19,7 +19,7 @@ use super::{
     cluster::{Address, Targets},
     command,
     machine::Machine,
-    measure::{Probing, lateness, read},
+    measure::{Probing, lateness, lost, read},
     serve::Told,
     table::write,
 };
@@ -96,10 +96,8 @@ fn measure(
         let (from, before) = (clock.now(), usage()?);
         sleep(length).await;
         let (to, after) = (clock.now(), usage()?);
-        let seen = probing.stop().await;
-        let lost = seen.iter().map(|stream| stream.lost).sum();
-        let samples = seen.into_iter().flat_map(|stream| stream.samples);
-        let inside: Vec<_> = samples.filter(|s| s.due >= from && s.due < to).collect();
+        let samples: Vec<_> = probing.stop().await.into_iter().flat_map(|(samples, _)| samples).collect();
+        let inside: Vec<_> = samples.into_iter().filter(|s| s.due >= from && s.due < to).collect();
         let seconds = to.since(from).as_secs_f64();
         let (median_lateness, worst_lateness) = lateness(&inside);
         #[expect(clippy::cast_precision_loss, reason = "counts and milliseconds of a minute")]
@@ -108,7 +106,7 @@ fn measure(
             rate,
             made: inside.len() as f64 / seconds,
             failed: inside.iter().filter(|sample| sample.failure.is_some()).count(),
-            lost,
+            lost: lost(&inside),
             cpu: (after.cpu_ms - before.cpu_ms) as f64 / seconds,
             memory: after.rss_kib as f64 / 1024.0,
             growth: (after.rss_kib as f64 - before.rss_kib as f64) / 1024.0,
