@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use recoup_clusters::Cluster;
-use recoup_model::{event::Event, machine::Processors, topology::ProviderKind};
+use recoup_model::{event::Event, machine::Processors};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
@@ -43,7 +43,7 @@ pub(crate) fn watch_machine(cluster: &Arc<dyn Cluster>, recorder: &Recorder) -> 
     let mut tasks = JoinSet::new();
     let (cluster, recorder) = (Arc::clone(cluster), recorder.clone());
     // What this process uses is of another clock than the simulated machine's.
-    let simulated = cluster.fingerprint().provider == ProviderKind::Sim;
+    let simulated = cluster.fingerprint().simulated();
     tasks.spawn(async move {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -12,7 +12,6 @@ use recoup_model::{
     observation::{Failure, FailureClass, Observation, Observed},
     plan::Stream,
     time::Offset,
-    topology::ProviderKind,
 };
 use tokio::{
     task::JoinSet,
@@ -65,7 +64,7 @@ impl Probes {
         let mut tasks = JoinSet::new();
         let begin = Instant::now();
         // A simulated clock stands still with what looks at it.
-        if cluster.fingerprint().provider != ProviderKind::Sim {
+        if !cluster.fingerprint().simulated() {
             tasks.spawn(beat(recorder.clone()));
         }
         for (index, stream) in streams.iter().enumerate() {

@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
     process::{Child, Command, Stdio},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -26,15 +27,20 @@ use super::{
     cell::{CONNS, Cell, rate},
     command,
     heartbeat::Heartbeat,
-    measure::{Measured, Probing, lateness, lost, read},
+    measure::{Measured, Probing, read},
     script::{Mode, script},
-    witness::{Freeze, Witness},
+    target::Truth,
+    witness::{Freeze, Witness, slow_by_itself},
 };
 
 /// Before the first freeze, and after the last one.
 const SETTLE: Duration = Duration::from_secs(4);
-/// An API server that was frozen for a second has work to catch up with.
-const BETWEEN: Duration = Duration::from_millis(700);
+/// In service between freezes beyond the script's own time: who was frozen has work to catch up with.
+const BETWEEN: Duration = Duration::from_millis(300);
+/// Between two looks at a process that is to stop.
+const LOOK: Duration = Duration::from_micros(200);
+/// A kernel that takes longer than this is not to be measured on.
+const STOPS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Freezes an API server again and again while streams ask it, one period after the other: what asks more often would
 /// leave it more to do when it is thawed. Adds what they measured, and says on what it was measured.
@@ -46,10 +52,8 @@ pub fn run(name: &str, args: &command::Accuracy, busy: bool, rows: &mut Rows) ->
         let node = cluster.fingerprint().with_role(NodeRole::ControlPlane).next().cloned();
         let node = node.context("there is no control plane")?;
         let process = Frozen::find(node.address)?;
+        let identity = process.identity()?;
         let clock = Clock::start();
-        let witness = Witness::new(node.address, clock)?;
-        // Its connection is there before it is needed.
-        witness.ask(PATIENT).await?;
 
         let mut backs = Vec::new();
         let widest = args.periods.iter().map(|period| period.0).max();
@@ -57,34 +61,40 @@ pub fn run(name: &str, args: &command::Accuracy, busy: bool, rows: &mut Rows) ->
             // New TLS connections are dear for a real API server: the widest period only.
             let conns = CONNS.into_iter().filter(|conn| *conn == Conn::Reused || Some(*period) == widest);
             let conns: Vec<Conn> = conns.collect();
+            eprintln!("period {}, {}: {} freezes of an API server of {name}", Span(*period), words(busy), args.freezes);
             let streams = conns.iter().map(|conn| Stream::new(read(&node.name, *conn), rate(*period)));
             let probing = Probing::start(streams.collect(), Arc::clone(&cluster), clock)?;
             let heartbeat = Heartbeat::start(clock);
+            let witnesses: Vec<Witness> = conns
+                .iter()
+                .map(|conn| Witness::start(node.address, &identity, *conn, *period, clock))
+                .collect::<Result<_>>()?;
             sleep(SETTLE).await;
-            let frozen = freezes(&process, &witness, args, *period, clock).await;
+            let frozen = freezes(&process, args, *period, clock).await;
             sleep(SETTLE).await;
             let seen = probing.stop().await;
-            let (frozen, stalls) = (frozen?, heartbeat.stop());
-            backs.extend(frozen.iter().map(|freeze| freeze.truth(PATIENT).end));
-            for (conn, (samples, outages)) in conns.into_iter().zip(seen) {
+            let (frozen, hidden) = (frozen?, heartbeat.stop());
+            for ((conn, attempts), witness) in conns.into_iter().zip(seen).zip(witnesses) {
+                let asked = witness.stop();
+                let truths: Vec<Truth> =
+                    frozen.iter().map(|freeze| freeze.truth(&asked, *period / 2)).collect();
+                backs.extend(truths.iter().map(|truth| truth.end));
+                let slow = slow_by_itself(&asked, &truths, *period / 2);
+                let stalls = [&hidden[..], &slow].concat().into();
                 let cell = Cell { mode: Mode::Freeze, tls: true, outages: frozen.len(), seed: args.seed };
-                let (attempts, lost, lateness) = (samples.len(), lost(&samples), lateness(&samples));
-                let truths = frozen.iter().map(|freeze| freeze.truth(*period)).collect();
-                let stalls = Arc::clone(&stalls);
-                let one = Measured { cell, conn, truths, outages, attempts, lost, lateness, stalls };
+                let one = Measured { cell, conn, truths, attempts, stalls };
                 add(rows, *period, busy, &one);
             }
         }
-        witness.stop();
         let fingerprint = cluster.fingerprint();
         Ok(format!(
-            "{}: API server of {} ({}, Kubernetes {}), {} freezes; it answered {:.1} ms after it was continued, in the \
-             median.",
+            "{}: API server of {} ({}, Kubernetes {}), frozen {} times; {:.1} ms after it was continued, in the median, \
+             it had answered all that had waited.",
             words(busy),
             node.name,
             fingerprint.provider,
             fingerprint.kubernetes,
-            backs.len(),
+            args.freezes * args.periods.len(),
             median(&backs)
         ))
     })
@@ -111,9 +121,6 @@ async fn cluster(name: &str) -> Result<Arc<dyn Cluster>> {
     Ok(provider.obtain(&wanted, &|message| eprintln!("{message}")).await?.0)
 }
 
-/// Whatever answer is good enough.
-const PATIENT: Duration = Duration::from_secs(10);
-
 /// Of the lengths, in milliseconds.
 fn median(spans: &[(Offset, Offset)]) -> f64 {
     let mut all: Vec<Duration> = spans.iter().map(|(from, to)| to.since(*from)).collect();
@@ -123,7 +130,6 @@ fn median(spans: &[(Offset, Offset)]) -> f64 {
 
 async fn freezes(
     process: &Frozen,
-    witness: &Witness,
     args: &command::Accuracy,
     period: Duration,
     clock: Clock,
@@ -132,11 +138,11 @@ async fn freezes(
     for spell in script(Mode::Freeze, period, args.freezes, args.seed) {
         sleep(BETWEEN + spell.up).await;
         let until = Instant::now() + spell.down;
-        let stopped = process.signal(Signal::STOP, clock)?;
-        let asking = witness.ask(period / 2);
+        let (before, _) = process.signal(Signal::STOP, clock)?;
+        let stopped = (before, process.stopped(clock)?);
         sleep_until(until).await;
         let continued = process.signal(Signal::CONT, clock)?;
-        frozen.push(Freeze { stopped, continued, asked: asking.await? });
+        frozen.push(Freeze { stopped, continued });
     }
     Ok(frozen)
 }
@@ -173,6 +179,45 @@ impl Frozen {
         guard.arg("-c").arg(format!("trap '' INT TERM; cat >/dev/null; kill -CONT {number} 2>/dev/null"));
         let guard = guard.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         Ok(Frozen { process, guard })
+    }
+
+    /// The certificate and the key with which it calls kubelets, which kubeadm lets read everything.
+    fn identity(&self) -> Result<Vec<u8>> {
+        let mut both = Vec::new();
+        for end in ["crt", "key"] {
+            let path = format!(
+                "/proc/{}/root/etc/kubernetes/pki/apiserver-kubelet-client.{end}",
+                self.process.as_raw_pid()
+            );
+            both.extend(fs::read(&path).with_context(|| format!("{path}, as root"))?);
+        }
+        Ok(both)
+    }
+
+    /// When all of its threads stand still: on a busy machine the one that takes the signal waits for its turn, and
+    /// the others go on until it has had it.
+    fn stopped(&self, clock: Clock) -> Result<Offset> {
+        let deadline = clock.now().plus(STOPS_WITHIN);
+        while clock.now() < deadline {
+            if self.stands_still()? {
+                return Ok(clock.now());
+            }
+            thread::sleep(LOOK);
+        }
+        bail!("the API server was not stopped by SIGSTOP within {}", Span(STOPS_WITHIN))
+    }
+
+    fn stands_still(&self) -> Result<bool> {
+        let tasks = format!("/proc/{}/task", self.process.as_raw_pid());
+        for task in fs::read_dir(tasks).context("the API server ended")?.flatten() {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // The state follows the name, which may hold anything but its own closing parenthesis last.
+            let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+            if state.is_some_and(|state| state != 'T') {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn signal(&self, signal: Signal, clock: Clock) -> Result<(Offset, Offset)> {

@@ -10,13 +10,10 @@ use recoup_engine::{
     runtime::real_time,
 };
 use recoup_model::{
-    event::{Event, Sample},
     observation::{Conn, Endpoint, Freshness, Observation},
-    outage::outages,
     plan::{Plan, Stream},
     spec::builtin,
-    timeline::Timeline,
-    verdict::Outage,
+    timeline::{Attempt, Outcome, Timeline},
 };
 use tokio::{runtime::Runtime, sync::mpsc, time::sleep};
 
@@ -42,13 +39,7 @@ pub struct Measured {
     /// What was so.
     pub truths: Vec<Truth>,
     /// What was seen.
-    pub outages: Vec<Outage>,
-    /// Attempts.
-    pub attempts: usize,
-    /// Those that the observer lost, and those that were never sent.
-    pub lost: usize,
-    /// How late attempts were sent, in milliseconds: median and worst.
-    pub lateness: (f64, f64),
+    pub attempts: Vec<Attempt>,
     /// When the machine let nothing run.
     pub stalls: Arc<[Stall]>,
 }
@@ -86,18 +77,14 @@ impl Probing {
         Ok(Probing { plan: plan(streams)?, cluster, recorder, probes, _dir: dir })
     }
 
-    /// Ends it: every stream's samples, and its outages as they stand in a report.
-    pub async fn stop(self) -> Vec<(Vec<Sample>, Vec<Outage>)> {
+    /// Ends it: every stream's attempts, as they are judged.
+    pub async fn stop(self) -> Vec<Vec<Attempt>> {
         self.probes.stop().await;
         let mut timeline = Timeline::new(&self.plan, self.cluster.fingerprint());
-        let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); self.plan.streams.len()];
         for record in self.recorder.experiment() {
             timeline.push(&record);
-            if let Event::Sample(sample) = record.event {
-                samples[sample.stream as usize].push(sample);
-            }
         }
-        samples.into_iter().zip(&timeline.series).map(|(s, series)| (s, outages(&series.attempts))).collect()
+        timeline.series.into_iter().map(|series| series.attempts).collect()
     }
 }
 
@@ -159,28 +146,24 @@ async fn both(group: &[Cell], period: Duration, servers: &Runtime) -> Result<Vec
         group.iter().zip(truths).flat_map(|(cell, truths)| CONNS.map(|conn| (*cell, conn, truths.clone())));
     Ok(pairs
         .zip(seen)
-        .map(|((cell, conn, truths), (samples, outages))| Measured {
+        .map(|((cell, conn, truths), attempts)| Measured {
             cell,
             conn,
             truths,
-            outages,
-            attempts: samples.len(),
-            lost: lost(&samples),
-            lateness: lateness(&samples),
+            attempts,
             stalls: Arc::clone(&stalls),
         })
         .collect())
 }
 
-/// Attempts that say nothing because the observer failed.
-pub fn lost(samples: &[Sample]) -> usize {
-    use recoup_model::observation::FailureClass::Observer;
-    samples.iter().filter(|sample| sample.failure.as_ref().is_some_and(|f| f.class == Observer)).count()
+/// Attempts that say nothing, because the observer failed or was kept from seeing them end.
+pub fn lost(attempts: &[Attempt]) -> usize {
+    attempts.iter().filter(|attempt| attempt.outcome == Outcome::Lost).count()
 }
 
 /// How late attempts were sent, in milliseconds: median and worst.
-pub fn lateness(samples: &[Sample]) -> (f64, f64) {
-    let mut late: Vec<f64> = samples.iter().map(|s| s.sent.since(s.due).as_secs_f64() * 1e3).collect();
+pub fn lateness(attempts: &[Attempt]) -> (f64, f64) {
+    let mut late: Vec<f64> = attempts.iter().map(|a| a.sent.since(a.due).as_secs_f64() * 1e3).collect();
     late.sort_by(f64::total_cmp);
     (late.get(late.len() / 2).copied().unwrap_or(0.0), late.last().copied().unwrap_or(0.0))
 }

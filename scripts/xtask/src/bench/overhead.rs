@@ -96,8 +96,8 @@ fn measure(
         let (from, before) = (clock.now(), usage()?);
         sleep(length).await;
         let (to, after) = (clock.now(), usage()?);
-        let samples: Vec<_> = probing.stop().await.into_iter().flat_map(|(samples, _)| samples).collect();
-        let inside: Vec<_> = samples.into_iter().filter(|s| s.due >= from && s.due < to).collect();
+        let attempts = probing.stop().await.into_iter().flatten();
+        let inside: Vec<_> = attempts.filter(|attempt| attempt.due >= from && attempt.due < to).collect();
         let seconds = to.since(from).as_secs_f64();
         let (median_lateness, worst_lateness) = lateness(&inside);
         #[expect(clippy::cast_precision_loss, reason = "counts and milliseconds of a minute")]
@@ -105,7 +105,7 @@ fn measure(
             connection: name,
             rate,
             made: inside.len() as f64 / seconds,
-            failed: inside.iter().filter(|sample| sample.failure.is_some()).count(),
+            failed: inside.iter().filter(|attempt| !attempt.good()).count(),
             lost: lost(&inside),
             cpu: (after.cpu_ms - before.cpu_ms) as f64 / seconds,
             memory: after.rss_kib as f64 / 1024.0,

@@ -96,7 +96,8 @@ impl Score {
                 found.push(what);
             }
         };
-        let Score { outages, missed, merged, outside, .. } = self;
+        let Score { outages, missed, merged, outside, unknown, .. } = self;
+        say(*outages == 0 && *unknown > 0, format!("none of {unknown} outages could be judged"));
         say(*missed > 0, format!("{missed} of {outages} outages missed"));
         say(*merged > 0, format!("{merged} of {outages} outages not told from the one before"));
         say(*outside > 0, format!("the bounds of {outside} of {outages} outages did not hold"));
@@ -130,8 +131,8 @@ fn beyond(measured: Offset, (from, to): (Offset, Offset)) -> f64 {
 }
 
 /// Holds what was measured against what was so. Outages that are not longer than `certain`, which is two periods, may
-/// be missed. While the machine let nothing run, for half a period or longer, the target was down as well and its
-/// script did not say so: outages beside that are counted and not judged.
+/// be missed. While the machine let nothing run, or a target was slow by itself, for half a period or longer, it was
+/// down as well and its script did not say so: outages beside that are counted and not judged.
 pub fn score(truths: &[Truth], outages: &[Outage], certain: Duration, stalls: &[Stall]) -> Score {
     let mut score = Score::default();
     let mut taken = vec![false; outages.len()];
@@ -144,7 +145,9 @@ pub fn score(truths: &[Truth], outages: &[Outage], certain: Duration, stalls: &[
     let mut unknown = Vec::new();
     let befores = std::iter::once(Offset(0)).chain(truths.iter().map(|truth| truth.end.0));
     for (truth, before) in truths.iter().zip(befores) {
-        if stalled(before, truth.end.1.plus(certain)) {
+        // As long as the longest service between outages of a script.
+        let since = before.max(truth.start.0.minus(certain * 5 / 2));
+        if stalled(since, truth.end.1.plus(certain)) {
             unknown.push(truth);
             continue;
         }
@@ -262,6 +265,9 @@ mod tests {
             (found.outages, found.unknown, found.missed, found.merged, found.invented),
             (1, 2, 0, 0, 0)
         );
+        let all = [Stall { from: Offset(0), to: Offset(700_000) }];
+        let none = score(&truths, &seen, CERTAIN, &all).complaints(Duration::from_millis(10));
+        assert_eq!(none, ["none of 3 outages could be judged"]);
         let found = score(&truths, &seen, CERTAIN, &stall(3_000));
         assert_eq!((found.outages, found.unknown, found.merged), (3, 0, 1), "a short one hides nothing");
     }

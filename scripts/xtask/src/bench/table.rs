@@ -100,7 +100,7 @@ impl Report {
         let (latest, stalled) = (worst(|f| f.latest), worst(|f| f.stalled));
         writeln!(
             text,
-            "The machine kept a probe from being sent for {latest:.0} ms at worst, and let nothing run for {stalled:.0} ms."
+            "The machine kept a probe from being sent for {latest:.0} ms at worst, and let nothing run (or a real server answer) for {stalled:.0} ms."
         )?;
         for cluster in &self.clusters {
             writeln!(text, "{cluster}")?;
@@ -108,7 +108,8 @@ impl Report {
         let head = "\nErrors are measured minus true, in milliseconds; ± is the 95 % interval of the mean. \
                     Missed: of those longer than two periods, not seen, or seen as one with another. Outside: \
                     not within the stated bounds. Extra: seen, but not the target's doing. Unknown: beside a time of half a \
-                    period or longer in which the machine let nothing run, counted and not judged.\n";
+                    period or longer in which the machine let nothing run, or a real server was slow by itself; \
+                    counted and not judged.\n";
         writeln!(text, "{head}")?;
         table(&mut text, &["load", "period", "what"], &self.summary())?;
         writeln!(text, "\n## By kind of outage and connection\n")?;

@@ -1,95 +1,135 @@
-//! When a thawed API server really answers again, by a client that has nothing to do with what is measured.
+//! When an API server really answers, by a client that has nothing to do with what is measured.
 //!
-//! A process that is continued is not back at once: it shares the machine with all that waited for it. So the end of
-//! a freeze lies between the signal and the moment at which the server answers as quickly as is asked of it.
+//! A process that is continued is not back at once: it shares the machine with all that waited for it, and answers
+//! one request in a few milliseconds and another, of the same moment, in a hundred. So the end of a freeze lies between
+//! the signal and the moment at which a client that asks in the same way has had all the answers that were held up.
+//! And a real API server is slow by itself at times, which is no freeze, and no fault of whoever notices.
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use recoup_engine::{recorder::Clock, runtime::real_time};
-use recoup_model::time::Offset;
+use recoup_model::{observation::Conn, time::Offset};
+use reqwest::Identity;
 use rustls::crypto::ring;
 use tokio::{
     runtime::Runtime,
-    task::JoinHandle,
-    time::{Instant, timeout_at},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::target::Truth;
+use super::{heartbeat::Stall, target::Truth};
 
 /// The port of a node's API server: kubeadm's bindPort.
 const PORT: u16 = 6443;
-/// A server that is not quick by then is slow, not thawing.
+/// What it reads: an object of every cluster that kubeadm made, from memory, as the probes read theirs.
+const OBJECT: &str = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config?resourceVersion=0";
+/// A server that has not answered by then is slow, not thawing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One freeze, and what the witness saw of its end.
+/// A request of the witness.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// When it was sent.
+    pub sent: Offset,
+    /// When it was answered, or failed.
+    pub over: Offset,
+    /// It was answered.
+    pub answered: bool,
+}
+
+impl Asked {
+    fn slow(&self, slow: Duration) -> bool {
+        !self.answered || self.over.since(self.sent) > slow
+    }
+}
+
+/// One freeze, by the signals' moments: just before and just after each.
+#[derive(Clone, Copy, Debug)]
 pub struct Freeze {
-    /// Just before and just after the signal that stopped it.
+    /// Of the signal that stopped it.
     pub stopped: (Offset, Offset),
-    /// The same of the one that continued it.
+    /// Of the one that continued it.
     pub continued: (Offset, Offset),
-    /// Requests, one after the other from the stop on: when each was sent and answered.
-    pub asked: Vec<(Offset, Offset)>,
 }
 
 impl Freeze {
     /// As it was for whom an answer that takes longer than `slow` is none.
-    pub fn truth(&self, slow: Duration) -> Truth {
-        let took = |(sent, answered): &(Offset, Offset)| answered.since((*sent).max(self.continued.1));
-        let quick = self.asked.iter().find(|one| took(one) <= slow).or(self.asked.last());
-        let back = quick.map_or(self.continued.1, |(_, answered)| (*answered).max(self.continued.1));
-        Truth { start: self.stopped, end: (self.continued.0, back) }
+    pub fn truth(&self, asked: &[Asked], slow: Duration) -> Truth {
+        let (from, to) = self.continued;
+        let mut back = to;
+        // What waited, and what had to wait because of it.
+        let held = |one: &&Asked, back: Offset| {
+            one.sent <= back && one.over > back && (one.sent <= to || one.slow(slow))
+        };
+        while let Some(last) = asked.iter().filter(|one| held(one, back)).map(|one| one.over).max() {
+            back = last;
+        }
+        Truth { start: self.stopped, end: (from, back) }
     }
 }
 
-/// A client with a kept connection, and a thread of its own.
+/// When the server was slow without having been frozen.
+pub fn slow_by_itself(asked: &[Asked], frozen: &[Truth], slow: Duration) -> Vec<Stall> {
+    let held = |one: &Asked| frozen.iter().any(|truth| truth.start.0 <= one.over && one.sent <= truth.end.1);
+    let slow = asked.iter().filter(|one| one.slow(slow) && !held(one));
+    slow.map(|one| Stall { from: one.sent, to: one.over }).collect()
+}
+
+/// A client of a kind of connection, with a thread of its own.
 pub struct Witness {
     runtime: Runtime,
-    client: reqwest::Client,
-    url: String,
-    clock: Clock,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Witness {
-    /// Of the API server at that address.
-    pub fn new(address: IpAddr, clock: Clock) -> Result<Witness> {
+    /// Asks the API server at that address once a period, whatever became of the requests before; with a client's
+    /// certificate and key, as PEM.
+    pub fn start(
+        address: IpAddr,
+        identity: &[u8],
+        conn: Conn,
+        period: Duration,
+        clock: Clock,
+    ) -> Result<Witness> {
         // Another may be installed already: either serves.
         let _ = ring::default_provider().install_default();
-        let client = reqwest::Client::builder();
+        let client = reqwest::Client::builder().identity(Identity::from_pem(identity)?);
+        let client = match conn {
+            Conn::Reused => client,
+            Conn::New => client.http1_only().pool_max_idle_per_host(0),
+        };
         // Whose certificate it is matters to nobody here: what counts is when an answer comes.
         let client =
             client.danger_accept_invalid_certs(true).build().context("a client for the API server")?;
-        let url = format!("https://{}/version", SocketAddr::new(address, PORT));
-        Ok(Witness { runtime: real_time()?, client, url, clock })
-    }
-
-    /// Asks at once, and again until an answer takes no longer than `quick`.
-    pub fn ask(&self, quick: Duration) -> JoinHandle<Vec<(Offset, Offset)>> {
-        let (client, url, clock) = (self.client.clone(), self.url.clone(), self.clock);
-        self.runtime.spawn(async move {
-            let deadline = Instant::now() + PATIENCE;
-            let mut asked = Vec::new();
+        let url = format!("https://{}{OBJECT}", SocketAddr::new(address, PORT));
+        let (runtime, asked) = (real_time()?, Arc::<Mutex<Vec<Asked>>>::default());
+        let noted = Arc::clone(&asked);
+        runtime.spawn(async move {
+            let mut ticks = interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                let sent = clock.now();
-                let Ok(answer) = timeout_at(deadline, client.get(&url).send()).await else { return asked };
-                let answered = clock.now();
-                if answer.is_err() {
-                    continue;
-                }
-                asked.push((sent, answered));
-                if answered.since(sent) <= quick {
-                    return asked;
-                }
+                ticks.tick().await;
+                let (request, noted) = (client.get(&url).send(), Arc::clone(&noted));
+                tokio::spawn(async move {
+                    let sent = clock.now();
+                    let answer = timeout(PATIENCE, request).await;
+                    let answered = answer.is_ok_and(|answer| answer.is_ok_and(|a| a.status().is_success()));
+                    let one = Asked { sent, over: clock.now(), answered };
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+                });
             }
-        })
+        });
+        Ok(Witness { runtime, asked })
     }
 
-    /// Ends its thread.
-    pub fn stop(self) {
+    /// Ends it: all that was answered or given up.
+    pub fn stop(self) -> Vec<Asked> {
         self.runtime.shutdown_background();
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -97,16 +137,36 @@ impl Witness {
 mod tests {
     use super::*;
 
+    fn at(ms: u64) -> Offset {
+        Offset(ms * 1000)
+    }
+
+    fn asked(all: &[(u64, u64)]) -> Vec<Asked> {
+        all.iter().map(|(sent, over)| Asked { sent: at(*sent), over: at(*over), answered: true }).collect()
+    }
+
+    const FREEZE: Freeze =
+        Freeze { stopped: (Offset(0), Offset(0)), continued: (Offset(100_000), Offset(101_000)) };
+
     #[test]
-    fn a_freeze_ends_between_its_signal_and_the_first_quick_answer() {
-        let at = |ms: u64| Offset(ms * 1000);
-        let asked = vec![(at(1), at(130)), (at(130), at(145)), (at(145), at(147))];
-        let freeze = Freeze { stopped: (at(0), at(0)), continued: (at(100), at(101)), asked };
-        let end = |slow| freeze.truth(Duration::from_millis(slow)).end;
-        assert_eq!(end(100), (at(100), at(130)), "29 ms after it was continued");
-        assert_eq!(end(20), (at(100), at(145)));
-        assert_eq!(end(10), (at(100), at(147)));
-        let none = Freeze { asked: Vec::new(), ..freeze };
-        assert_eq!(none.truth(Duration::from_millis(10)).end, (at(100), at(101)));
+    fn a_freeze_ends_between_its_signal_and_the_last_answer_that_was_held_up() {
+        let end = |all: &[(u64, u64)]| FREEZE.truth(&asked(all), Duration::from_millis(10)).end;
+        assert_eq!(end(&[(1, 130), (50, 110), (105, 108)]), (at(100), at(130)));
+        // Sent after it was continued, and slow all the same: it is not back yet.
+        assert_eq!(end(&[(1, 130), (120, 145), (140, 160), (170, 200)]), (at(100), at(160)));
+        assert_eq!(end(&[(1, 130), (120, 128), (131, 139)]), (at(100), at(130)));
+        assert_eq!(end(&[(1, 50)]), (at(100), at(101)), "nothing waited");
+    }
+
+    #[test]
+    fn what_was_slow_before_and_after_a_freeze_was_slow_by_itself() {
+        let slow = Duration::from_millis(10);
+        let mut asked = asked(&[(0, 30), (50, 51), (60, 170), (171, 172), (200, 230), (300, 301)]);
+        asked[5].answered = false;
+        let truth = Freeze { stopped: (at(70), at(70)), ..FREEZE }.truth(&asked, slow);
+        assert_eq!(truth.end, (at(100), at(170)));
+        let alone = slow_by_itself(&asked, &[truth], slow);
+        let stall = |from: u64, to: u64| Stall { from: at(from), to: at(to) };
+        assert_eq!(alone, [stall(0, 30), stall(200, 230), stall(300, 301)]);
     }
 }
