@@ -37,7 +37,8 @@ pub struct Accuracy {
     /// Periods of the probes.
     #[arg(long, value_delimiter = ',', default_value = "10ms,20ms,100ms")]
     pub periods: Vec<Span>,
-    /// Only beside one processor burner per core; without it both, idle and busy.
+    /// Only beside one processor burner per core, which beside a cluster rests a quarter of the time; without it both,
+    /// idle and busy.
     #[arg(long, conflicts_with = "idle")]
     pub busy: bool,
     /// Only on the machine as it is.
