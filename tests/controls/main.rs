@@ -149,7 +149,8 @@ impl Program {
         let ledger = self.dir.join(format!("{}-defect", control.name));
         let runner = Runner { settings, made: Arc::clone(&self.made) };
         let mut ended = runner.run(control, provider, &ledger)?;
-        // A real machine that was too busy to tell has neither caught the defect nor missed it.
+        // Inconclusive where another verdict is due, as on a crowded machine, has neither caught the defect nor
+        // missed it.
         if let Ended::Ran(outcome) = &ended
             && provider == ProviderKind::Kind
             && outcome.got == Verdict::Inconclusive

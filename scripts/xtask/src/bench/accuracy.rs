@@ -52,7 +52,7 @@ pub struct Figures {
     pub lost: usize,
     /// Worst delay of an attempt behind its schedule, in milliseconds.
     pub latest: f64,
-    /// Longest time for which the machine let nothing run, in milliseconds.
+    /// Longest time for which the machine let nothing run, or a real server was slow by itself, in milliseconds.
     pub stalled: f64,
 }
 

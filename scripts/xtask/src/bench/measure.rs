@@ -40,7 +40,7 @@ pub struct Measured {
     pub truths: Vec<Truth>,
     /// What was seen.
     pub attempts: Vec<Attempt>,
-    /// When the machine let nothing run.
+    /// When the machine let nothing run, or a real server was slow by itself.
     pub stalls: Arc<[Stall]>,
 }
 

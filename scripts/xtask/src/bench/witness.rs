@@ -47,12 +47,12 @@ impl Asked {
     }
 }
 
-/// One freeze, by the signals' moments: just before and just after each.
+/// One freeze: each end of it lies between two readings of the clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Freeze {
-    /// Of the signal that stopped it.
+    /// Before the signal that stopped it, and after all of its threads stood still.
     pub stopped: (Offset, Offset),
-    /// Of the one that continued it.
+    /// Just before and just after the signal that continued it.
     pub continued: (Offset, Offset),
 }
 
