@@ -149,14 +149,14 @@ impl Program {
         let ledger = self.dir.join(format!("{}-defect", control.name));
         let runner = Runner { settings, made: Arc::clone(&self.made) };
         let mut ended = runner.run(control, provider, &ledger)?;
-        // Inconclusive where another verdict is due, as on a crowded machine, has neither caught the defect nor
-        // missed it.
+        // Inconclusive where another verdict is due has neither caught the defect nor missed it, if others crowded
+        // the machine meanwhile.
         if let Ended::Ran(outcome) = &ended
-            && provider == ProviderKind::Kind
+            && outcome.crowded
             && outcome.got == Verdict::Inconclusive
             && control.spec.expect.with(provider) != Verdict::Inconclusive
         {
-            eprintln!("{}: once more, because this tells nothing:\n{}", control.name, outcome.text);
+            eprintln!("{}: once more, others crowded the machine:\n{}", control.name, outcome.text);
             ended = runner.run(control, provider, &self.dir.join(format!("{}-defect-2", control.name)))?;
         }
         if provider == ProviderKind::Sim {

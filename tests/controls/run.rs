@@ -33,6 +33,8 @@ pub struct Outcome {
     pub got: Verdict,
     /// It is the one that is due, for the reason that is due.
     pub caught: bool,
+    /// Others than the cluster and the harness crowded the real machine during it, for a time.
+    pub crowded: bool,
     /// Reasons and figures.
     pub text: String,
     /// The cluster's Kubernetes version.
@@ -142,6 +144,8 @@ impl Runner {
         Ok(Ended::Ran(Outcome {
             got: result.verdict,
             caught: result.verdict == due && found,
+            crowded: kind == ProviderKind::Kind
+                && result.machine.is_some_and(|used| !used.crowded.0.is_zero()),
             text,
             kubernetes,
         }))

@@ -26,7 +26,7 @@ use super::{
     accuracy::{Rows, add, words},
     cell::{CONNS, Cell, rate},
     command,
-    heartbeat::Heartbeat,
+    heartbeat::{Heartbeat, Stall},
     measure::{Measured, Probing, read},
     script::{Mode, script},
     target::Truth,
@@ -39,7 +39,7 @@ const SETTLE: Duration = Duration::from_secs(4);
 const BETWEEN: Duration = Duration::from_millis(300);
 /// Between two looks at a process that is to stop.
 const LOOK: Duration = Duration::from_micros(200);
-/// A kernel that takes longer than this is not to be measured on.
+/// A freeze that the kernel takes longer to bring about is not to be judged.
 const STOPS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Freezes an API server again and again while streams ask it, one period after the other: what asks more often would
@@ -73,14 +73,14 @@ pub fn run(name: &str, args: &command::Accuracy, busy: bool, rows: &mut Rows) ->
             let frozen = freezes(&process, args, *period, clock).await;
             sleep(SETTLE).await;
             let seen = probing.stop().await;
-            let (frozen, hidden) = (frozen?, heartbeat.stop());
+            let ((frozen, unsure), hidden) = (frozen?, heartbeat.stop());
             for ((conn, attempts), witness) in conns.into_iter().zip(seen).zip(witnesses) {
                 let asked = witness.stop();
                 let truths: Vec<Truth> =
                     frozen.iter().map(|freeze| freeze.truth(&asked, *period / 2)).collect();
                 backs.extend(truths.iter().map(|truth| truth.end));
                 let slow = slow_by_itself(&asked, &truths, *period / 2);
-                let stalls = [&hidden[..], &slow].concat().into();
+                let stalls = [&hidden[..], &slow, &unsure].concat().into();
                 let cell = Cell { mode: Mode::Freeze, tls: true, outages: frozen.len(), seed: args.seed };
                 let one = Measured { cell, conn, truths, attempts, stalls };
                 add(rows, *period, busy, &one);
@@ -128,23 +128,27 @@ fn median(spans: &[(Offset, Offset)]) -> f64 {
     all.get(all.len() / 2).map_or(f64::NAN, |span| span.as_secs_f64() * 1e3)
 }
 
+/// The freezes, and those times of which nobody knows since when it stood still.
 async fn freezes(
     process: &Frozen,
     args: &command::Accuracy,
     period: Duration,
     clock: Clock,
-) -> Result<Vec<Freeze>> {
-    let mut frozen = Vec::new();
+) -> Result<(Vec<Freeze>, Vec<Stall>)> {
+    let (mut frozen, mut unsure) = (Vec::new(), Vec::new());
     for spell in script(Mode::Freeze, period, args.freezes, args.seed) {
         sleep(BETWEEN + spell.up).await;
         let until = Instant::now() + spell.down;
         let (before, _) = process.signal(Signal::STOP, clock)?;
-        let stopped = (before, process.stopped(clock)?);
+        let stopped = process.stopped(clock)?;
         sleep_until(until).await;
         let continued = process.signal(Signal::CONT, clock)?;
-        frozen.push(Freeze { stopped, continued });
+        if stopped.is_none() {
+            unsure.push(Stall { from: before, to: continued.1 });
+        }
+        frozen.push(Freeze { stopped: (before, stopped.unwrap_or(continued.0)), continued });
     }
-    Ok(frozen)
+    Ok((frozen, unsure))
 }
 
 /// An API server's process, which runs again when this is dropped; its guard sees to that where this process is
@@ -195,29 +199,36 @@ impl Frozen {
     }
 
     /// When all of its threads stand still: on a busy machine the one that takes the signal waits for its turn, and
-    /// the others go on until it has had it.
-    fn stopped(&self, clock: Clock) -> Result<Offset> {
+    /// the others go on until it has had it. None, and said, where that took too long.
+    fn stopped(&self, clock: Clock) -> Result<Option<Offset>> {
         let deadline = clock.now().plus(STOPS_WITHIN);
-        while clock.now() < deadline {
-            if self.stands_still()? {
-                return Ok(clock.now());
+        loop {
+            let going = self.going()?;
+            let now = clock.now();
+            if going.is_empty() {
+                return Ok(Some(now));
+            }
+            if now > deadline {
+                eprintln!(
+                    "{} after SIGSTOP threads of the API server are in state {going}",
+                    Span(STOPS_WITHIN)
+                );
+                return Ok(None);
             }
             thread::sleep(LOOK);
         }
-        bail!("the API server was not stopped by SIGSTOP within {}", Span(STOPS_WITHIN))
     }
 
-    fn stands_still(&self) -> Result<bool> {
+    /// The states of its threads that are not stopped, a letter each.
+    fn going(&self) -> Result<String> {
         let tasks = format!("/proc/{}/task", self.process.as_raw_pid());
-        for task in fs::read_dir(tasks).context("the API server ended")?.flatten() {
-            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let tasks = fs::read_dir(tasks).context("the API server ended")?.flatten();
+        let states = tasks.filter_map(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).ok()?;
             // The state follows the name, which may hold anything but its own closing parenthesis last.
-            let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-            if state.is_some_and(|state| state != 'T') {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+            stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
+        });
+        Ok(states.filter(|state| *state != 'T').collect())
     }
 
     fn signal(&self, signal: Signal, clock: Clock) -> Result<(Offset, Offset)> {

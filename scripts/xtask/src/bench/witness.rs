@@ -81,7 +81,8 @@ pub fn slow_by_itself(asked: &[Asked], frozen: &[Truth], slow: Duration) -> Vec<
 
 /// A client of a kind of connection, with a thread of its own.
 pub struct Witness {
-    runtime: Runtime,
+    /// There until it is dropped, which must not wait: that is done on another runtime's thread.
+    runtime: Option<Runtime>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -123,13 +124,22 @@ impl Witness {
                 });
             }
         });
-        Ok(Witness { runtime, asked })
+        Ok(Witness { runtime: Some(runtime), asked })
     }
 
     /// Ends it: all that was answered or given up.
     pub fn stop(self) -> Vec<Asked> {
-        self.runtime.shutdown_background();
-        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+        let asked = Arc::clone(&self.asked);
+        drop(self);
+        std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
