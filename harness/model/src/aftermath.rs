@@ -60,10 +60,9 @@ pub(crate) fn comes_back(timeline: &Timeline, within: Span) -> Came {
             let Some(back) = back else {
                 let more_than = Span(timeline.ended().since(*ended));
                 let verdict = if more_than > within { Verdict::Fail } else { Verdict::Inconclusive };
-                let detail = format!(
-                    "step {n}: on {node} nothing came back for {more_than}; at most {within} allowed"
-                );
-                return Came { verdict, detail, measure: Some(Measure::Censored { more_than }) };
+                let measure = Measure::Censored { more_than };
+                let detail = format!("step {n}: back after {measure} on {node}; at most {within} allowed");
+                return Came { verdict, detail, measure: Some(measure) };
             };
             count += 1;
             let value = Span(back.seen.since(*ended));
