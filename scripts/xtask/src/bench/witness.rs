@@ -129,9 +129,7 @@ impl Witness {
 
     /// Ends it: all that was answered or given up.
     pub fn stop(self) -> Vec<Asked> {
-        let asked = Arc::clone(&self.asked);
-        drop(self);
-        std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
