@@ -1,7 +1,10 @@
 //! What is killed next, and when: all of it from the seed.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
+use recoup_engine::FLAGS_LIFE;
 use recoup_model::{
     plan::Plan,
     spec::{SUITES, Step, load},
@@ -20,6 +23,15 @@ pub struct Candidate {
     pub plan: Plan,
     /// The suite file's text.
     pub text: String,
+}
+
+impl Candidate {
+    /// For how long nodes may keep what is armed, but for their deadlines' grace.
+    pub fn armed_for(&self) -> Duration {
+        let hold = self.plan.steps.iter().filter_map(Step::hold).max().unwrap_or_default().0;
+        // Flags may be armed beside the faults, and are kept for longer.
+        if self.plan.flags.is_empty() { hold } else { hold.max(FLAGS_LIFE) }
+    }
 }
 
 /// What to do to one run.

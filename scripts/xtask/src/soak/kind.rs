@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use recoup_clusters::{Cluster, Profile, Provider, Wanted, kind::KindProvider};
-use recoup_engine::{EVENTS, FLAGS_LIFE, ledger, reader::Records};
+use recoup_engine::{EVENTS, ledger, reader::Records};
 use recoup_model::{
     action::{NodeAction, Unit},
     event::{Event, Phase},
@@ -249,12 +249,8 @@ impl Place<'_> {
             let gone = reaper_gone(pid, run, Duration::from_millis(4 * REAPER_LIMIT_MS));
             kill.reaper_ms = Some(if gone { millis(killed.elapsed()) } else { 4 * REAPER_LIMIT_MS });
         }
-        let longest =
-            candidate.plan.steps.iter().filter_map(recoup_model::spec::Step::hold).max().unwrap_or_default();
-        // Flags may be armed beside the faults, and are kept for longer.
-        let flags = if candidate.plan.flags.is_empty() { Duration::ZERO } else { FLAGS_LIFE };
         let limit = if kill.alone && kill.armed > 0 {
-            longest.0.max(flags) + DEADLINE_GRACE
+            candidate.armed_for() + DEADLINE_GRACE
         } else {
             Duration::from_millis(REAPER_LIMIT_MS)
         };

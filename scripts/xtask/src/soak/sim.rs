@@ -6,7 +6,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use anyhow::Result;
 use recoup_clusters::{Nodes, PROFILES, Profile, Provider, Wanted, sim::SimProvider};
 use recoup_engine::{Listener, Session, Settings, ledger, reaper};
-use recoup_model::{event::Event, spec::Step};
+use recoup_model::event::Event;
 use std::sync::Mutex;
 use tokio::{runtime::Builder, time::Instant};
 
@@ -49,7 +49,8 @@ pub fn soak(soak: &Soak, mut numbers: Range<u64>, told: &mut dyn FnMut(Kill) -> 
 
 async fn one(soak: &Soak, number: u64, candidates: &[Candidate]) -> Result<Kill> {
     let choice = choose(soak.seed, number, candidates.len());
-    let plan = candidates[choice.index].plan.clone();
+    let candidate = &candidates[choice.index];
+    let plan = candidate.plan.clone();
     let alone = soak.alone > 0 && (number + 1).is_multiple_of(soak.alone);
     let runs = tempfile::tempdir()?;
     let provider = Arc::new(SimProvider::new());
@@ -97,8 +98,8 @@ async fn one(soak: &Soak, number: u64, candidates: &[Candidate]) -> Result<Kill>
         ..Kill::default()
     };
     if alone {
-        let hold = plan.steps.iter().filter_map(Step::hold).max().unwrap_or_default();
-        until_clean(&mut kill, &before, &*cluster, &nodes, killed, hold.0 + DEADLINE_GRACE).await;
+        let limit = candidate.armed_for() + DEADLINE_GRACE;
+        until_clean(&mut kill, &before, &*cluster, &nodes, killed, limit).await;
         let healed = recoup_engine::heal::heal(runs.path(), &*provider, None).await?;
         let count =
             |which: fn(&recoup_engine::heal::Healed) -> bool| healed.iter().filter(|one| which(one)).count();
