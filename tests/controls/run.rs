@@ -144,8 +144,7 @@ impl Runner {
         Ok(Ended::Ran(Outcome {
             got: result.verdict,
             caught: result.verdict == due && found,
-            crowded: kind == ProviderKind::Kind
-                && result.machine.is_some_and(|used| !used.crowded.0.is_zero()),
+            crowded: kind == ProviderKind::Kind && result.machine.is_some_and(|used| used.was_crowded()),
             text,
             kubernetes,
         }))

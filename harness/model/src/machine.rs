@@ -98,6 +98,14 @@ pub struct MachineUse {
     pub crowd_permille: u32,
 }
 
+impl MachineUse {
+    /// Others than the cluster and recoup crowded the machine for a part of the time.
+    #[must_use]
+    pub fn was_crowded(&self) -> bool {
+        self.crowded > Span::default()
+    }
+}
+
 impl fmt::Display for MachineUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |permille: u32| (permille + 5) / 10;
@@ -152,7 +160,7 @@ pub(crate) struct Crowd {
 
 /// None where others left the cluster alone.
 pub(crate) fn crowd(used: Option<&MachineUse>, timeline: &Timeline) -> Option<Crowd> {
-    let used = used.filter(|used| !used.crowded.0.is_zero())?;
+    let used = used.filter(|used| used.was_crowded())?;
     let observed = timeline.ended().since(timeline.fault()?.low);
     let words = format!(
         "others than the cluster and recoup used {} % of this machine for {:.0} of the {:.0} s since the fault, and \
