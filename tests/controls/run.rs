@@ -132,8 +132,8 @@ impl Runner {
         };
         let due = control.spec.expect.with(kind);
         let said = result.reasons.iter().chain(&result.notes);
-        let because = control.spec.expect.because.as_ref();
-        let found = because.is_none_or(|text| said.clone().any(|reason| reason.contains(text.as_str())));
+        let because = control.spec.expect.reason(kind);
+        let found = because.is_none_or(|text| said.clone().any(|reason| reason.contains(text)));
         let mut text = explain(&result, &dir);
         for oracle in &result.oracles {
             text += &format!("\n  {} {}: {}", oracle.verdict, oracle.name, oracle.detail);

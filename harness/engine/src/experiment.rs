@@ -39,6 +39,8 @@ const HEALTH_LIMIT: Duration = Duration::from_secs(150);
 const EXIT_LIMIT: Duration = Duration::from_secs(30);
 /// How often a baseline is begun before the experiment goes on with one that is not quiet.
 const BASELINES: u32 = 3;
+/// How often an endpoint of a healthy cluster is asked for what was written, a second apart, until it tells.
+const READS: u32 = 5;
 /// Between two looks at what is recorded.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -231,8 +233,8 @@ async fn go(
 async fn conclude(context: &Context, plan: &Plan, configuration: &Configuration) -> Result<(), Broken> {
     let (cluster, recorder) = (&context.cluster, &context.recorder);
     aftermath(context, plan).await?;
-    read_back(cluster, recorder).await;
-    healthy(cluster, recorder, &context.cancel, Stage::After).await?;
+    let tries = if healthy(cluster, recorder, &context.cancel, Stage::After).await? { READS } else { 1 };
+    read_back(cluster, recorder, tries).await;
     acts::record(&**cluster, configuration, recorder).await;
     Ok(())
 }
@@ -353,18 +355,29 @@ async fn aftermath(context: &Context, plan: &Plan) -> Result<(), Broken> {
 }
 
 /// Reads every acknowledged write back through every API server and every member.
-async fn read_back(cluster: &Arc<dyn Cluster>, recorder: &Recorder) {
+async fn read_back(cluster: &Arc<dyn Cluster>, recorder: &Recorder, tries: u32) {
     let control_planes: Vec<String> =
         cluster.fingerprint().with_role(NodeRole::ControlPlane).map(|n| n.name.clone()).collect();
     let endpoints = std::iter::once(Endpoint::Lb).chain(control_planes.iter().cloned().map(Endpoint::Node));
     for endpoint in endpoints {
-        let answer = cluster.read_back_api(&endpoint).await;
+        let answer = patiently(tries, || cluster.read_back_api(&endpoint)).await;
         record_read_back(recorder, read_back_name(&endpoint), answer);
     }
     for member in control_planes {
-        let answer = cluster.read_back_etcd(&member).await;
+        let answer = patiently(tries, || cluster.read_back_etcd(&member)).await;
         record_read_back(recorder, format!("etcd/{member}"), answer);
     }
+}
+
+/// Asks until there is an answer, so often at most.
+async fn patiently<T, E, F: Future<Output = Result<T, E>>>(tries: u32, ask: impl Fn() -> F) -> Result<T, E> {
+    for _ in 1..tries {
+        if let Ok(answer) = ask().await {
+            return Ok(answer);
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    ask().await
 }
 
 fn record_read_back(

@@ -1,4 +1,4 @@
-//! Undoes what dead runs left, from their ledgers alone: no Kubernetes API is needed.
+//! Undoes what dead runs left, from their ledgers alone: no Kubernetes API is needed, but for what a load made.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 

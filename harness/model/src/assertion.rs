@@ -11,8 +11,8 @@ use crate::{
     spec::{Assertion, Gap, Pattern, Share},
     states,
     time::{Offset, Span},
-    timeline::{Attempt, Moment, Series, Timeline},
-    verdict::{Checked, Measure, Verdict},
+    timeline::{Attempt, Moment, Outcome, Series, Timeline},
+    verdict::{Checked, Measure, Outage, Verdict},
 };
 
 /// Too few attempts to speak of a share of them.
@@ -20,6 +20,9 @@ const ENOUGH: usize = 10;
 
 /// An outage that is shorter than this, in a time in which nobody asked, is not worth a verdict.
 const MOMENT: Duration = Duration::from_secs(1);
+
+/// On a quiet machine recoup loses next to nothing; one attempt in so many may be lost where none may fail.
+const FEW: usize = 50;
 
 /// What an assertion came to, before it has its name.
 pub(crate) struct Came {
@@ -84,62 +87,108 @@ fn nothing_fits(pattern: &Pattern) -> Came {
     Came::unknown(format!("no stream fits {:?} on this cluster", pattern.0))
 }
 
-/// The longest outage since the fault, in the stream that had it.
+/// The gravest outage since the fault, in the stream that had it: a long one that is over must not hide a shorter one
+/// that is not.
 fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
     let matching = timeline.matching(&settings.of);
     if matching.is_empty() {
         return nothing_fits(&settings.of);
     }
-    let end = timeline.ended();
-    let mut longest: Option<(Span, Span, Span, bool, &str, u64)> = None;
+    let (max, end) = (settings.max, timeline.ended());
+    // Nothing may be lost where none is allowed; a late answer is none lost.
+    let late = if max.0.is_zero() { Duration::MAX } else { max.0 };
+    let mut gravest: Option<Grave> = None;
     for series in &matching {
-        // Nothing may be lost where none is allowed; a late answer is none lost.
-        let late = if settings.max.0.is_zero() { Duration::MAX } else { settings.max.0 };
         for outage in outages_beyond(&series.attempts, late) {
-            if outage.to.is_some_and(|to| to < fault.low) {
-                continue;
-            }
-            let to = outage.to.unwrap_or(end);
-            let low = outage.to.map_or(end, |_| outage.end_low).since(outage.start_high);
-            let (value, high) = (outage.length(end), to.since(outage.start_low));
-            if longest.is_none_or(|(_, longest, ..)| value > longest.0) {
-                let name = series.stream.name.as_str();
-                longest = Some((
-                    Span(low.min(value)),
-                    Span(value),
-                    Span(high),
-                    outage.to.is_some(),
-                    name,
-                    outage.failed,
-                ));
+            if outage.to.is_none_or(|to| to >= fault.low) {
+                let one = Grave::of(&series.stream.name, &outage, max, fault, end);
+                gravest = gravest.filter(|known| known.rank() >= one.rank()).or(Some(one));
             }
         }
     }
-    let max = settings.max;
-    let unseen = unseen_longer(&matching, max, fault, end);
-    let Some((low, value, high, over, stream, failed)) = longest else {
-        if let Some(unseen) = unseen {
-            return Came::unknown(format!("{unseen}; at most {max} allowed"));
+    let blind = unseen_longer(&matching, max, fault, end).or_else(|| too_many_lost(&matching, max, fault));
+    let lost = lost_words(&matching, max, fault);
+    let Some(Grave { verdict, measure, words, .. }) = gravest else {
+        if let Some(blind) = blind {
+            return Came::unknown(format!("{blind}; at most {max} allowed"));
         }
         let of = if matching.len() == 1 { "the stream" } else { "any of the streams" };
-        return Came::new(Verdict::Pass, format!("no attempt of {of} failed; at most {max} allowed"));
+        return Came::new(Verdict::Pass, format!("no attempt of {of} failed{lost}; at most {max} allowed"));
     };
-    let measure =
-        if over { Measure::Measured { value, low, high } } else { Measure::Censored { more_than: low } };
-    let verdict = if max.0.is_zero() || low > max {
-        Verdict::Fail
-    } else if value <= max && over {
-        Verdict::Pass
-    } else {
-        Verdict::Inconclusive
-    };
-    let attempts = if failed == 1 { "1 attempt".to_owned() } else { format!("{failed} attempts") };
-    let mut detail = format!("{stream}: longest outage {measure}, {attempts}; at most {max} allowed");
-    if let (Verdict::Pass, Some(unseen)) = (verdict, unseen) {
-        detail += &format!("; {unseen}");
-        return Came { verdict: Verdict::Inconclusive, detail, measure: Some(measure) };
+    let detail = format!("{words}; at most {max} allowed");
+    match blind {
+        Some(blind) if verdict == Verdict::Pass => Came {
+            verdict: Verdict::Inconclusive,
+            detail: format!("{detail}; {blind}"),
+            measure: Some(measure),
+        },
+        _ => Came { verdict, detail, measure: Some(measure) },
     }
-    Came { verdict, detail, measure: Some(measure) }
+}
+
+/// An outage as its budget sees it.
+struct Grave {
+    verdict: Verdict,
+    value: Span,
+    measure: Measure,
+    words: String,
+}
+
+impl Grave {
+    fn of(stream: &str, outage: &Outage, max: Span, fault: Moment, end: Offset) -> Grave {
+        let to = outage.to.unwrap_or(end);
+        let low = outage.to.map_or(end, |_| outage.end_low).since(outage.start_high);
+        let (value, high) = (Span(outage.length(end)), Span(to.since(outage.start_low)));
+        let low = Span(low).min(value);
+        let measure = match outage.to {
+            Some(_) => Measure::Measured { value, low, high },
+            None => Measure::Censored { more_than: low },
+        };
+        // All that failed was sent before: the fault may have met it, or something else did before the fault.
+        let before = outage.end_low < fault.low;
+        let verdict = if (max.0.is_zero() && !before) || (low > max && !max.0.is_zero()) {
+            Verdict::Fail
+        } else if value <= max && outage.to.is_some() {
+            Verdict::Pass
+        } else {
+            Verdict::Inconclusive
+        };
+        let attempts =
+            if outage.failed == 1 { "1 attempt".to_owned() } else { format!("{} attempts", outage.failed) };
+        let sent = if before { " sent before the fault" } else { "" };
+        let words = format!("{stream}: worst outage {measure}, {attempts}{sent}");
+        Grave { verdict, value, measure, words }
+    }
+
+    /// The gravest decides, and among equals the longest is told.
+    fn rank(&self) -> (Verdict, Span) {
+        (self.verdict, self.value)
+    }
+}
+
+/// The attempts since the fault that recoup itself lost, and how many there were.
+fn lost(series: &Series, fault: Moment) -> (usize, usize) {
+    let since = || series.attempts.iter().filter(|attempt| attempt.sent >= fault.low);
+    (since().filter(|attempt| attempt.outcome == Outcome::Lost).count(), since().count())
+}
+
+/// Where not one request may fail, an attempt that nobody can speak of is told.
+fn lost_words(matching: &[&Series], max: Span, fault: Moment) -> String {
+    let all = matching.iter().map(|series| lost(series, fault).0).sum::<usize>();
+    match (max.0.is_zero(), all) {
+        (false, _) | (_, 0) => String::new(),
+        (true, lost) => format!(" (recoup itself lost {lost}, which say nothing)"),
+    }
+}
+
+/// Where not one request may fail, and more than one in [`FEW`] says nothing, it cannot be told that none did.
+fn too_many_lost(matching: &[&Series], max: Span, fault: Moment) -> Option<String> {
+    if !max.0.is_zero() {
+        return None;
+    }
+    let each = matching.iter().map(|series| (lost(series, fault), &series.stream.name));
+    let ((lost, all), stream) = each.filter(|((lost, all), _)| lost * FEW > *all).max()?;
+    Some(format!("{stream}: recoup itself lost {lost} of {all} attempts since the fault, which say nothing"))
 }
 
 /// Where a stream was not asked for longer than an outage may last: what happened meanwhile nobody saw. Attempts that

@@ -7,7 +7,7 @@ use crate::{
     lanes, load, machine, metrics, milestone,
     milestone::Found,
     observation::Observation,
-    oracle::{oracles, writes},
+    oracle::{leadership, oracles, writes},
     outage::outages,
     parts::{self, PartSpan},
     plan::Plan,
@@ -90,6 +90,10 @@ impl Live {
             }
         }
         if now < latest.plus(plan.stable.0) {
+            return false;
+        }
+        // Whether a thawed holder keeps out shows once its time is over, however soon all else is well.
+        if leadership::watched_until(timeline).is_some_and(|until| now < until) {
             return false;
         }
         let returned = plan.assertions.iter().filter(|a| matches!(a, Assertion::ComesBack(_)));

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    machine::MachineUse,
     stats::{
         Value,
         percentile::{enough, interleaved, percentile},
@@ -201,7 +202,8 @@ pub struct Repetition {
     pub trials: u32,
     /// What they came to.
     pub verdicts: Verdicts,
-    /// Trials whose figures count nowhere: they were not run, broken off, or without evidence of the fault.
+    /// Trials whose figures count nowhere: they were not run, broken off, without evidence of the fault, or inconclusive
+    /// on a machine that others crowded.
     pub left_out: Vec<u32>,
     /// The milestones, in the plan's order.
     pub milestones: Vec<Distribution>,
@@ -249,7 +251,8 @@ pub fn trial_seed(seed: u64, id: &str, trial: u32) -> u64 {
 }
 
 /// True where the experiment's figures say something on the cluster. An inconclusive one's do where conditions
-/// alone were in doubt (too near to a budget, say), and do not where the experiment itself was.
+/// alone were in doubt (too near to a budget, say), and do not where the experiment itself was, or where others crowded
+/// the machine: what was late then may have been late because of them.
 #[must_use]
 pub fn counts(experiment: &ExperimentResult) -> bool {
     let checked = experiment.assertions.iter().chain(&experiment.oracles);
@@ -261,7 +264,9 @@ pub fn counts(experiment: &ExperimentResult) -> bool {
         Verdict::Pass | Verdict::Fail => true,
         Verdict::Skipped => false,
         Verdict::Inconclusive => {
-            !experiment.reasons.is_empty() && experiment.reasons.iter().all(|r| conditions.contains(r))
+            !experiment.machine.as_ref().is_some_and(MachineUse::was_crowded)
+                && !experiment.reasons.is_empty()
+                && experiment.reasons.iter().all(|r| conditions.contains(r))
         }
     }
 }

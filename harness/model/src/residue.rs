@@ -14,6 +14,10 @@ pub const STARTED: &str = "started ";
 /// How a survey's line begins that tells how a unit fares: one that is down on an unhealthy cluster is the
 /// cluster's own failure, which the health check judges.
 pub const STATE: &str = "state of ";
+/// How a survey's line begins that tells what a load made. It is removed through the API, so where the cluster is
+/// unhealthy its being left is the cluster's own failure. Where etcd does not answer there is no such line, so that one
+/// that is gone says nothing.
+pub const NAMESPACE: &str = "namespace of ours: ";
 
 /// One node's surveys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,9 +81,10 @@ pub fn residue(surveys: &ByNode, well: bool) -> Vec<String> {
 
 fn compared(node: &str, before: &[String], after: &[String], well: bool) -> Vec<String> {
     let mut sentences = Vec::new();
-    let weighs = |line: &&String| well || !line.starts_with(STATE);
+    let weighs = |line: &&String| well || ![STATE, NAMESPACE].iter().any(|begin| line.starts_with(begin));
     let new: Vec<&String> = beyond(after, before).into_iter().filter(weighs).collect();
-    let gone: Vec<&String> = beyond(before, after).into_iter().filter(weighs).collect();
+    let gone = beyond(before, after).into_iter().filter(weighs);
+    let gone: Vec<&String> = gone.filter(|line| !line.starts_with(NAMESPACE)).collect();
     let (now, earlier) = (addresses(&new), addresses(&gone));
     if !now.is_empty() || !earlier.is_empty() {
         let told = |found: &[&str]| if found.is_empty() { "none".to_owned() } else { found.join(", ") };
@@ -185,5 +190,14 @@ mod tests {
             QUIET[..2].iter().copied().chain(["state of kubelet.service: failed"]).collect();
         assert_eq!(left(&records(&QUIET, Some(&down), &["node cp1 is not ready"])), [""; 0]);
         assert_eq!(left(&records(&QUIET, Some(&down), &[])).len(), 2, "nobody else would tell");
+    }
+
+    #[test]
+    fn what_a_load_made_is_left_on_a_healthy_cluster_and_says_nothing_where_it_is_not_told() {
+        let more = [&QUIET[..], &["namespace of ours: recoup-load"]].concat();
+        let told = left(&records(&QUIET, Some(&more), &[]));
+        assert_eq!(told, ["left behind on cp1: namespace of ours: recoup-load"]);
+        assert_eq!(left(&records(&QUIET, Some(&more), &["no API server answers"])), [""; 0]);
+        assert_eq!(left(&records(&more, Some(&QUIET), &[])), [""; 0]);
     }
 }

@@ -188,11 +188,11 @@ fn nodes_follow_grace_period_monitor_and_toleration() {
 fn elections_follow_etcds_own_timeouts() {
     let new_leader = |config: &Configuration| interval("etcd/leader-loss/kill", "new leader", config);
     let (low, high) = new_leader(&old());
-    assert!((low - 0.9).abs() < 1e-9 && high > 5.0 && high < 9.0, "{low} {high}");
+    assert!((low - 0.8).abs() < 1e-9 && high > 5.0 && high < 9.0, "{low} {high}");
     let mut slow = old();
     set(&mut slow, names::ETCD_ELECTION, 5);
     let (low, high) = new_leader(&slow);
-    assert!((low - 4.9).abs() < 1e-9 && high > 20.0, "{low} {high}");
+    assert!((low - 4.8).abs() < 1e-9 && high > 20.0, "{low} {high}");
     let (term, _) = interval("etcd/leader-loss/term", "new leader", &old());
     assert!(term == 0.0, "a leader that is asked to end hands over: {term}");
 }

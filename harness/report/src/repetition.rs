@@ -107,7 +107,7 @@ pub(crate) fn left_out(found: &Repetition) -> Option<String> {
     let trials = if numbers.len() == 1 { "Trial" } else { "Trials" };
     (!numbers.is_empty()).then(|| {
         format!(
-            "{trials} {} left out of the figures: not run, broken off, or without evidence that the fault took effect.",
+            "{trials} {} left out of the figures: not run, broken off, without evidence that the fault took effect, or inconclusive on a machine that others crowded.",
             numbers.join(", ")
         )
     })

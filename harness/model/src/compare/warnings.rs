@@ -1,6 +1,7 @@
 //! What two runs differ in besides that which was to be compared.
 
 use crate::{
+    machine::MachineUse,
     time::Span,
     topology::{Fingerprint, NodeRole},
     verdict::{Interval, RunResult},
@@ -66,6 +67,15 @@ pub(super) fn differences(before: &RunResult, after: &RunResult) -> Vec<String> 
     for run in [before, after] {
         if run.incomplete {
             found.push(format!("{} was interrupted, or its record is cut", run.run));
+        }
+        let crowded =
+            run.experiments.iter().filter(|e| e.machine.as_ref().is_some_and(MachineUse::was_crowded));
+        let (crowded, all) = (crowded.count(), run.experiments.len());
+        if crowded > 0 {
+            found.push(format!(
+                "others than the cluster and recoup crowded the machine in {crowded} of {all} trials of {}",
+                run.run
+            ));
         }
     }
     let mut differ = |what: &str, a: &str, b: &str| {

@@ -5,7 +5,8 @@
 //!
 //! One thing is excused, and told with its figures: a holder that was frozen and is thawed goes on until it
 //! notices that its time is over. client-go checks that by its renew deadline and fences nothing, so for so
-//! long after the thaw the old holder may write; a moment later it may not.
+//! long after the thaw the old holder may write; a moment later it may not. So observation goes on until then and a
+//! little longer, and where it did not, the oracle has not looked.
 
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ const CLOCKS: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(5);
 /// client-go's default renew deadline of 10 s and a retry period of 2 s times 2.2, where the record has no settings.
 const GRACE: Span = Span::millis(14_400);
+/// A holder writes its Lease every two seconds: one that goes on when it may not shows itself within this.
+const SHOWS: Duration = Duration::from_secs(3);
 /// Requests that waited in an API server while that was frozen are carried out within this of its thaw.
 const QUEUED: Duration = Duration::from_secs(5);
 
@@ -98,6 +101,14 @@ fn of_lease(timeline: &Timeline, lease: &str, acts: &[Act]) -> Came {
             return Came::new(Verdict::Fail, why);
         }
     }
+    let shown = last_thaw(timeline, |_, program| program.is_none_or(|program| program == lease))
+        .map(|thaw| thaw.plus(grace.0 + CLOCKS + SHOWS));
+    if let Some(late) = shown.filter(|shown| looked.end() < shown) {
+        let missing = Span(late.since(*looked.end()));
+        return not_looked_at(format!(
+            "a frozen holder's time after its thaw was watched {missing} too short to see it write when it may not"
+        ));
+    }
     let mut by: Vec<(&str, usize)> = Vec::new();
     for act in &acts {
         match by.last_mut() {
@@ -121,18 +132,43 @@ fn of_lease(timeline: &Timeline, lease: &str, acts: &[Act]) -> Came {
     Came::new(Verdict::Pass, detail)
 }
 
+/// Until when is to be watched whether a thawed holder keeps out: none where none was frozen, or still is.
+pub(crate) fn watched_until(timeline: &Timeline) -> Option<Offset> {
+    let leased = |program: &str| LEASES.contains(&program);
+    let thaw = last_thaw(timeline, |_, program| program.is_none_or(leased))?;
+    let grace = timeline.grace.values().copied().max().unwrap_or(GRACE);
+    // And until the Lease has been asked for once more.
+    Some(thaw.plus(grace.0 + CLOCKS * 3 + SHOWS))
+}
+
+/// The node, when the thaw began, and when it was over.
+type Thaw = (String, Offset, Offset);
+
+/// When the last of some control planes' thaws was over, by the node and the program that was frozen there, with none
+/// for all of them.
+fn last_thaw(timeline: &Timeline, of: impl Fn(&Thaw, Option<&str>) -> bool) -> Option<Offset> {
+    let frozen = timeline.faults().filter_map(|(_, step, trace)| {
+        let program = match step {
+            Step::Signal(fault) if fault.signal == Signal::Stop => Some(fault.process.program()),
+            Step::Pause(_) => None,
+            Step::Signal(_) | Step::StaticPod(_) | Step::Unit(_) | Step::Drop(_) => return None,
+            Step::KillContainer(_) | Step::Slow(_) | Step::Limit(_) | Step::FillEtcd(_) => return None,
+            Step::Load(_) | Step::DeletePods(_) | Step::Wait(_) => return None,
+        };
+        Some((program, trace?))
+    });
+    let thaws = frozen.flat_map(|(program, trace)| trace.undone.iter().map(move |undone| (program, undone)));
+    let led = |node: &String| timeline.control_planes.contains(node);
+    thaws.filter(|(program, thaw)| led(&thaw.0) && of(thaw, *program)).map(|(_, (.., ended))| *ended).max()
+}
+
 /// How long after its thaw a frozen instance wrote; none where it was not frozen or still is.
 fn since_thaw(timeline: &Timeline, act: &Act) -> Option<Duration> {
-    let frozen = |step: &Step| match step {
-        Step::Signal(fault) => fault.signal == Signal::Stop && fault.process.program() == act.lease,
-        Step::Pause(_) => true,
-        Step::StaticPod(_) | Step::Unit(_) | Step::Drop(_) | Step::KillContainer(_) => false,
-        Step::Slow(_) | Step::Limit(_) | Step::FillEtcd(_) | Step::Load(_) => false,
-        Step::DeletePods(_) | Step::Wait(_) => false,
-    };
-    let traces = timeline.faults().filter(|(_, step, _)| frozen(step)).filter_map(|(.., trace)| trace);
-    let thaws = traces.flat_map(|trace| &trace.undone).filter(|(node, ..)| *node == act.node);
-    let last = thaws.filter(|(_, began, _)| began.minus(CLOCKS) <= act.at).map(|(.., ended)| *ended).max()?;
+    let last = last_thaw(timeline, |(node, began, _), program| {
+        *node == act.node
+            && began.minus(CLOCKS) <= act.at
+            && program.is_none_or(|program| program == act.lease)
+    })?;
     Some(act.at.since(last))
 }
 

@@ -1,8 +1,8 @@
 //! Watch: a watcher is told every change once and in order, or properly that it must list again.
 //!
 //! Each acknowledged write's revision that lies within what a watcher claims to have followed must have been
-//! told to it, by itself or by a list after an expiry. A watcher that hangs or stays closed is late and not wrong: what
-//! it was never told the end of is not held against anybody, and said.
+//! told to it, by itself or by a list after an expiry. A watcher that hangs or stays closed is late and not known to be
+//! wrong; but it was waited for after the last write, and what was never told to it nobody can vouch for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -148,7 +148,8 @@ impl<'t> Watcher<'t> {
 
     fn came(&self, written: &BTreeMap<u64, (Offset, &str)>) -> Came {
         let Some(first) = self.first else {
-            return not_looked_at(format!("it never got as far as a list{}", self.ending()));
+            let why = format!("it never got as far as a list{}", self.ending());
+            return if written.is_empty() { not_looked_at(why) } else { Came::unknown(why) };
         };
         let inside = || written.range((Bound::Excluded(first), Bound::Included(self.known.max(first))));
         let heard = |revision: &u64| {
@@ -186,7 +187,7 @@ impl<'t> Watcher<'t> {
         }
         let count = inside().count();
         let behind = written.range(self.known.max(first) + 1..).count();
-        if count == 0 {
+        if count == 0 && behind == 0 {
             return not_looked_at(format!(
                 "no acknowledged write lies within what it was told{}",
                 self.ending()
@@ -195,11 +196,11 @@ impl<'t> Watcher<'t> {
         if behind > 0 {
             let known = self.known;
             let detail = format!(
-                "not looked at to the end: {count} acknowledged changes were told once and in order, up to \
-                 revision {known}, and {behind} later ones not yet{}",
+                "{count} acknowledged changes were told once and in order, up to revision {known}, and {behind} \
+                 later ones never{}",
                 self.ending()
             );
-            return Came::new(Verdict::Skipped, detail);
+            return Came::unknown(detail);
         }
         let words = |count: usize, one: &str, more: &str| match count {
             0 => String::new(),

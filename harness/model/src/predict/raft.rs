@@ -21,6 +21,7 @@ pub(super) fn election(config: &Configuration, blow: &Blow<'_>) -> Sum {
     let round = Sum::new()
         .low(election.value.0, "election timeout, drawn from once to twice", &election.source)
         .low_less(beat.most().0, "the last heartbeat was up to one interval before", &beat.source)
+        .low_less(beat.most().0, "the first tick after it comes within one interval", &beat.source)
         .high(election.most().0 * 2, "election timeout, drawn from once to twice", &election.source)
         .high(election.most().0 * 2, "another round after a split vote", &election.source)
         .allow(&VOTES);

@@ -72,6 +72,9 @@ pub struct Expect {
     /// Stands in one of the verdict's reasons or, for what was noticed and dealt with, in the result's notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// The same on a real cluster where that finds and says it otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because_on_kind: Option<String>,
 }
 
 fn pass() -> Verdict {
@@ -90,6 +93,13 @@ impl Expect {
             ProviderKind::Kind => self.on_kind.unwrap_or(self.verdict),
             ProviderKind::Sim => self.verdict,
         }
+    }
+
+    /// What must be said with that provider; none where anything may be.
+    #[must_use]
+    pub fn reason(&self, provider: ProviderKind) -> Option<&str> {
+        let on_kind = self.because_on_kind.as_ref().filter(|_| provider == ProviderKind::Kind);
+        on_kind.or(self.because.as_ref()).map(String::as_str)
     }
 }
 

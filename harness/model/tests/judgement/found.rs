@@ -7,7 +7,7 @@ use crate::{
 use recoup_model::{
     event::{Event, Record, WatchNews},
     machine::Processors,
-    observation::Observed,
+    observation::{FailureClass, Observed},
     verdict::{ExperimentResult, Measure, Verdict},
 };
 
@@ -100,10 +100,42 @@ fn a_crowded_machine_excuses_lateness_alone() {
     assert_eq!(judged.verdict, Verdict::Fail, "{:?}", judged.reasons);
 }
 
+/// A long outage that was over in time hid a shorter one that was not over when observation ended.
+#[test]
+fn the_gravest_outage_decides_and_not_the_longest() {
+    let story = kill(&asserted("gap: {of: api/write/*/reused, max: 5s}"));
+    let judged = story.down("api/write/cp2", FAULT, FAULT + 4.0).down("api/write/cp3", 57.0, 1000.0).judged();
+    assert_eq!(judged.verdict, Verdict::Inconclusive, "{:?}", judged.reasons);
+    assert!(judged.reasons[0].contains("worst outage more than"), "{:?}", judged.reasons);
+}
+
+/// A tenth of the attempts could be lost by recoup itself, and "not one failed" was said of all.
+#[test]
+fn where_none_may_fail_few_may_be_lost() {
+    let losing = |every: u64| {
+        kill(&asserted("gap: {of: api/write/cp2/reused, max: 0s}"))
+            .told("api/write/cp2/reused", move |_, n, t| {
+                let lost = t > FAULT && n.is_multiple_of(every);
+                if lost {
+                    Err(FailureClass::Observer)
+                } else {
+                    Ok(Observed::Acknowledged { number: n, revision: None })
+                }
+            })
+            .judged()
+    };
+    let few = losing(100);
+    assert_eq!(few.verdict, Verdict::Pass, "{:?}", few.reasons);
+    assert!(few.assertions[0].detail.contains("recoup itself lost"), "{}", few.assertions[0].detail);
+    let many = losing(20);
+    assert_eq!(many.verdict, Verdict::Inconclusive);
+    assert!(many.reasons[0].contains("attempts since the fault, which say nothing"), "{:?}", many.reasons);
+}
+
 /// A soak's kill left a record that the judgement panicked on: a watcher had listed and been told nothing since, while
 /// writes were acknowledged.
 #[test]
-fn a_watcher_that_was_told_nothing_is_not_looked_at() {
+fn a_watcher_that_was_told_nothing_is_inconclusive() {
     let story = kill(&asserted("gap: {of: api/write/*/reused, max: 1s}"))
         .told("api/write/lb", |_, n, _| Ok(Observed::Acknowledged { number: n, revision: Some(1000 + n) }));
     let news = [WatchNews::Listed { revision: 990 }, WatchNews::Opened { after: 990 }];
@@ -111,7 +143,7 @@ fn a_watcher_that_was_told_nothing_is_not_looked_at() {
     let more = news.into_iter().map(|news| Record { at: at(1.0), event: watched(news) }).collect();
     let judged = Story { more, ..story }.judged();
     let told = judged.oracles.iter().find(|one| one.name == "watch api/cp1").expect("the watcher");
-    assert_eq!(told.verdict, Verdict::Skipped, "{}", told.detail);
+    assert_eq!(told.verdict, Verdict::Inconclusive, "{}", told.detail);
 }
 
 /// A burst of five seconds excused a cluster that was not healthy after minutes of patience.

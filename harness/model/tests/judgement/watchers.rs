@@ -151,9 +151,9 @@ proptest! {
         let (mut news, told, covered) = follow(&course);
         let last = told[told.len() - 1];
         let (verdict, detail) = judged(news.clone());
-        // One that was away at the end was not told of the last writes, and is not wrong for it.
+        // One that was away at the end was not told of the last writes: not wrong, but nobody can vouch for it.
         let whole = last == 100 + 3 * (WRITES as u64 - 1);
-        prop_assert_eq!(verdict, if whole { Verdict::Pass } else { Verdict::Skipped }, "{}: {:?}", detail, news);
+        prop_assert_eq!(verdict, if whole { Verdict::Pass } else { Verdict::Inconclusive }, "{}: {:?}", detail, news);
 
         let revision = told[which.index(told.len())];
         // A last one that is missing cannot be told from one that is late, nor one that a list then brings.
