@@ -24,11 +24,11 @@ pub enum Command {
     Run(Run),
     /// List the experiments that there are.
     List(List),
-    /// Say what experiments would do, to whom, and within which budgets. Touches nothing.
+    /// Say what experiments would do, to whom, and within which budgets. Changes nothing.
     Plan(Plan),
     /// Check what this machine offers for real clusters, and say how to mend what is missing.
     Doctor(Doctor),
-    /// Undo what killed runs left on clusters, from their ledgers alone: needs no Kubernetes API.
+    /// Undo what killed runs left on clusters, from their ledgers alone: needs no Kubernetes API, but for what a load made.
     Heal(Heal),
     /// Judge a recorded run again from its events, and compare with the verdicts in its record.
     #[command(after_help = exit::HELP)]
@@ -144,6 +144,20 @@ pub struct List {
 pub struct Plan {
     #[command(flatten)]
     pub selection: Selection,
+    #[command(flatten)]
+    pub making: Making,
+    /// Compute the intervals from the settings of a kind cluster that exists, or of the simulation. auto takes
+    /// documented ones, or those of the kind cluster that is named: it is never made, replaced or deleted.
+    #[arg(
+        long,
+        value_name = "auto|kind|sim",
+        default_value_t,
+        value_parser = clap::value_parser!(Choice)
+    )]
+    pub cluster: Choice,
+    /// Read the settings of the cluster of that name although recoup did not make it.
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    pub adopt: Option<String>,
 }
 
 /// `recoup doctor`.

@@ -1,14 +1,27 @@
 //! The command as users meet it, without Docker.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::UnixListener,
+    path::Path,
+    process::Output,
+    sync::{Arc, Mutex},
+    thread,
+};
 
 use assert_cmd::Command;
 
 /// recoup in a directory of its own, without the environment's settings and without Docker.
 fn recoup(dir: &Path, args: &[&str]) -> Output {
+    recoup_with("unix:///nonexistent/docker.sock", dir, args)
+}
+
+/// The same with a Docker engine.
+fn recoup_with(docker: &str, dir: &Path, args: &[&str]) -> Output {
     let mut command = Command::cargo_bin("recoup").unwrap();
-    command.current_dir(dir).env("DOCKER_HOST", "unix:///nonexistent/docker.sock").env("NO_COLOR", "1");
+    command.current_dir(dir).env("DOCKER_HOST", docker).env("NO_COLOR", "1");
     for name in ["RECOUP_CLUSTER", "RECOUP_RUNS", "RECOUP_LOG", "KIND_NODE_IMAGE"] {
         command.env_remove(name);
     }
@@ -141,6 +154,87 @@ fn plan_and_list_touch_nothing_and_need_no_docker() {
     assert_eq!(smoke("etcd/leader-loss/kill"), Some(true.into()));
     assert_eq!(smoke("etcd/leader-loss/term"), Some(false.into()));
     assert_eq!(listing(dir.path()), before);
+}
+
+#[test]
+fn a_plan_says_whose_settings_its_intervals_follow_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path();
+    let before = listing(here);
+    let plan = |args: &[&str]| {
+        let (code, stdout, stderr) = told(here, &[&["plan"], args].concat());
+        assert_eq!(code, 0, "{stdout}{stderr}");
+        stdout
+    };
+    let documented = plan(&["etcd/leader-loss/kill"]);
+    assert!(documented.starts_with("settings: documented defaults of Kubernetes 1."), "{documented}");
+    assert!(documented.contains("(default of etcd)"), "{documented}");
+    let simulated = plan(&["etcd/leader-loss/kill", "--cluster", "sim", "--name", "mine"]);
+    let heading = "settings: read from SIMULATED cluster mine, Kubernetes v1.33.0\n";
+    assert!(simulated.starts_with(heading), "{simulated}");
+    assert!(simulated.contains("(the simulation's model)"), "{simulated}");
+    assert!(!simulated.contains("documented") && !simulated.contains("(default of etcd)"), "{simulated}");
+    assert!(simulated.contains("mine, profile ha: 3 control planes, 2 workers"), "{simulated}");
+    // A run reads the settings with these flags in place.
+    let longer = plan(&["controller-manager/lease-tuning/long", "--cluster", "sim"]);
+    let says = [
+        "--leader-elect-lease-duration=60s",
+        "(--leader-elect-lease-duration of kube-controller-manager, by",
+    ];
+    assert!(says.iter().all(|what| longer.contains(what)), "{longer}");
+    assert_eq!(listing(here), before);
+    refused(here, &["plan", "--cluster", "sim", "--adopt", "theirs"], 2, &["need a real cluster"]);
+    for named in [["--cluster", "kind"], ["--name", "mine"], ["--adopt", "theirs"]] {
+        refused(here, &["plan", named[0], named[1]], 4, &["docker", "help: "]);
+    }
+}
+
+/// A Docker engine without a container, and the first lines of what it was asked.
+fn empty_engine(socket: &Path) -> Arc<Mutex<Vec<String>>> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                request.push(byte[0]);
+            }
+            let line = text(&request).lines().next().unwrap_or_default().to_owned();
+            let body = if line.contains("/version") { r#"{"ApiVersion":"1.44"}"# } else { "[]" };
+            noted.lock().unwrap().push(line);
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+            write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    asked
+}
+
+#[test]
+fn a_plan_of_a_cluster_that_is_absent_is_4_and_makes_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("docker.sock");
+    let asked = empty_engine(&socket);
+    let docker = format!("unix://{}", socket.display());
+    for (args, name, makes) in [
+        (["--cluster", "kind"], "recoup-ha", "`recoup cluster up ha` makes it"),
+        (["--name", "mine"], "mine", "`recoup cluster up ha --name mine` makes it"),
+        (["--adopt", "theirs"], "theirs", "`recoup cluster up ha --name theirs` makes it"),
+    ] {
+        let output = recoup_with(&docker, dir.path(), &[&["plan", "etcd"], &args[..]].concat());
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{stderr}");
+        assert!(
+            stderr.contains(&format!("no kind cluster \"{name}\"")) && stderr.contains(makes),
+            "{stderr}"
+        );
+        assert_eq!(text(&output.stdout), "");
+    }
+    let asked = asked.lock().unwrap();
+    assert!(asked.iter().any(|line| line.contains("/containers/json")), "{asked:?}");
+    assert!(asked.iter().all(|line| line.starts_with("GET ")), "{asked:?}");
 }
 
 #[test]
