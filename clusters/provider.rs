@@ -119,7 +119,7 @@ pub trait Provider: Send + Sync {
         }
     }
 
-    /// The nodes of a cluster, to undo what is left on them: needs no Kubernetes API.
+    /// The nodes of a cluster, to undo what is left on them: needs no Kubernetes API, but for what a load made.
     ///
     /// # Errors
     /// Where the cluster does not exist.
@@ -129,7 +129,7 @@ pub trait Provider: Send + Sync {
 /// Actions on the nodes of a cluster.
 #[async_trait]
 pub trait Nodes: Send + Sync {
-    /// Carries out one action on one node, without the Kubernetes API.
+    /// Carries out one action on one node, without the Kubernetes API (a load's objects apart).
     ///
     /// # Errors
     /// Where the node cannot be reached or the action fails; the message holds the command and its output.

@@ -110,7 +110,9 @@ impl Script {
                 return super::etcd_space::script(action).map(Some);
             }
             NodeAction::LoadClear => script!("load_clear.sh"; load::NAMESPACE, load::LABEL),
-            NodeAction::Survey => script!("process.sh", "limit.sh", "survey.sh";),
+            NodeAction::Survey => {
+                script!("process.sh", "limit.sh", "etcd_space.sh", "load_look.sh", "survey.sh"; load::NAMESPACE)
+            }
             NodeAction::Pause | NodeAction::Unpause | NodeAction::InspectNode => return Ok(None),
         }))
     }
@@ -305,6 +307,32 @@ mod tests {
         for begin in [recoup_model::residue::ADDRESS, recoup_model::residue::STATE] {
             assert!(text.contains(&format!("\"{begin}")), "no line begins with {begin:?}");
         }
+        assert!(text.contains(&format!("s/^/{}", recoup_model::residue::NAMESPACE)));
+    }
+
+    /// A `curl` of the test's own answers in etcd's place.
+    #[test]
+    fn a_loads_namespace_shows_while_it_is_active_and_only_where_etcd_tells_so() {
+        let found = |curl: &str| {
+            let text = format!(
+                "{}\n{}",
+                include_str!("scripts/etcd_space.sh"),
+                include_str!("scripts/load_look.sh")
+            );
+            let text = format!("{text}command() {{ {curl}; }}\nload_of recoup-load");
+            let output = Command::new("sh").args(["-c", &text]).output().expect("sh runs");
+            String::from_utf8(output.stdout).expect("text")
+        };
+        let told = |phase: &str| {
+            let key = r#"*'{"key":"L3JlZ2lzdHJ5L25hbWVzcGFjZXMvcmVjb3VwLWxvYWQ="}'*'--max-time 2'"#;
+            let value = format!("$(printf 'k8s\\0 {phase}\\032' | base64 -w 0)");
+            let answer = format!(r#"'{{"kvs": [{{"value": "%s"}}], "count": "1"}}\n200\n' "{value}""#);
+            format!("case $* in {key}) printf {answer} ;; esac")
+        };
+        assert_eq!(found(&told("Active")), "recoup-load\n");
+        assert_eq!(found(&told("Terminating")), "");
+        assert_eq!(found(r#"printf '{"header":{"revision":"7"}}\n200\n'"#), "", "there is none");
+        assert_eq!(found("echo 'curl: (28) it took too long' >&2; return 28"), "");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What a simulated node says of itself: the lines of a kind node's survey, as far as they are modelled.
 
-use recoup_model::action::{StaticPod, Unit};
+use recoup_model::{
+    action::{StaticPod, Unit},
+    residue::NAMESPACE,
+};
 
 use super::model::World;
 
@@ -69,6 +72,9 @@ pub(super) fn survey(world: &World, node: usize) -> Vec<String> {
     }
     if world.space.by == Some(node) {
         lines.push("file of ours: /run/recoup/etcd-fill".to_owned());
+    }
+    if node < world.planes && world.load_objects > 0 {
+        lines.push(format!("{NAMESPACE}recoup-load"));
     }
     lines.extend(deadlines.map(|(id, _)| format!("unit of ours: recoup-{id}.timer")));
     lines.sort();

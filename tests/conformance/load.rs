@@ -13,6 +13,7 @@ use recoup_engine::{
 use recoup_model::{
     action::NodeAction,
     load::{Schedule, Slice, VerbSlice},
+    residue::NAMESPACE,
     spec::{LoadStep, LoadVerb},
     topology::NodeRole,
 };
@@ -71,7 +72,13 @@ pub async fn requests_of_every_kind_are_answered_and_leave_nothing(cluster: &dyn
     assert!((32 + created - deleted.min(created)..=32 + created).contains(&left), "{left} of {created} made");
     let node = cluster.fingerprint().with_role(NodeRole::ControlPlane).next().unwrap().name.clone();
     let clear = async || cluster.act(&node, &NodeAction::LoadClear).await.unwrap().changed;
+    let shows = async || {
+        let survey = cluster.act(&node, &NodeAction::Survey).await.unwrap().survey;
+        survey.iter().any(|line| line.starts_with(NAMESPACE))
+    };
+    assert!(shows().await, "the survey does not show what a load made");
     assert!(clear().await, "nothing was there to remove");
+    assert!(!shows().await, "the survey shows what is gone");
     let wanted = LoadWanted { connections: 1, size: 16 };
     let target = cluster.load(&wanted).await.unwrap();
     assert_eq!(target.left().await.unwrap(), 32, "what an earlier load made is there");

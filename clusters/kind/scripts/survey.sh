@@ -1,3 +1,4 @@
+# NAMESPACE
 # Everything of this node that a fault may leave behind, a line each, sorted. Nothing that changes by itself:
 # no numbers of processes, no counters, no times but the node's own start.
 chains='^(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)$'
@@ -86,5 +87,6 @@ chains='^(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)$'
     for path in /etc/kubernetes/recoup* /run/recoup* /var/lib/recoup*; do
         [ ! -e "$path" ] || find "$path" | sed 's/^/file of ours: /'
     done
+    load_of "$1" | sed 's/^/namespace of ours: /'
     systemctl list-units --all --plain --no-legend 'recoup-*' 2> /dev/null | awk '{ print "unit of ours: " $1 }'
 } | LC_ALL=C sort | sed 's/^/survey /'

@@ -4,18 +4,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
-use recoup_engine::FLAGS_LIFE;
+use recoup_clusters::{Cluster, LOAD_PREPARED};
+use recoup_engine::{FLAGS_LIFE, choose::cluster_lacks};
 use recoup_model::{
     plan::Plan,
     spec::{SUITES, Step, load},
 };
 
+/// The soak's own experiments, for faults that no suite holds for so short a time.
+const OWN: [(&str, &str); 1] = [("soak/short", include_str!("short.yaml"))];
 /// Longer holds would only make a soak longer.
 const LONGEST_HOLD_S: f64 = 60.0;
 /// From the steps' end on: the undo itself and a little of what comes after it.
 const AFTER_S: f64 = 7.0;
 /// Baselines to try: the shortest that the fastest probe's rate allows is taken, since nothing is judged.
 const BASELINES: [&str; 4] = ["2s", "3s", "5s", "10s"];
+/// A node frees etcd by itself so much later than other faults are undone (see the engine's `fillEtcd`).
+const FILLING: Duration = Duration::from_secs(120);
+/// A node that removes what a load made waits for the namespace's end: twenty looks, each up to a second and a half on
+/// a busy machine.
+const REMOVING: Duration = Duration::from_secs(30);
 
 /// An experiment and the suite file that makes it.
 pub struct Candidate {
@@ -28,9 +36,18 @@ pub struct Candidate {
 impl Candidate {
     /// For how long nodes may keep what is armed, but for their deadlines' grace.
     pub fn armed_for(&self) -> Duration {
-        let hold = self.plan.steps.iter().filter_map(Step::hold).max().unwrap_or_default().0;
+        let hold = self.plan.steps.iter().map(armed_for).max().unwrap_or_default();
         // Flags may be armed beside the faults, and are kept for longer.
         if self.plan.flags.is_empty() { hold } else { hold.max(FLAGS_LIFE) }
+    }
+}
+
+fn armed_for(step: &Step) -> Duration {
+    let hold = step.hold().unwrap_or_default().0;
+    match step {
+        Step::FillEtcd(_) => hold + FILLING,
+        Step::Load(_) => hold + LOAD_PREPARED + REMOVING,
+        _ => hold,
     }
 }
 
@@ -44,13 +61,13 @@ pub struct Choice {
     pub share: f64,
 }
 
-/// The built-in experiments of a profile that are short enough, each in a suite file of its own.
+/// The built-in experiments of a profile that are short enough and the soak's own, each in a suite file of its own.
 ///
 /// # Errors
 /// Where a suite cannot be shortened.
 pub fn candidates(profile: &str, only: &str) -> Result<Vec<Candidate>> {
     let mut found = Vec::new();
-    for (name, text) in SUITES {
+    for (name, text) in SUITES.iter().chain(&OWN) {
         let file = format!("{name}.yaml");
         for plan in load(&file, text, &[profile]).unwrap_or_default() {
             let holds = plan.steps.iter().filter_map(Step::hold).map(|hold| hold.0.as_secs_f64());
@@ -70,6 +87,18 @@ pub fn candidates(profile: &str, only: &str) -> Result<Vec<Candidate>> {
         }
     }
     Ok(found)
+}
+
+/// Those that a cluster can carry; the others are told.
+pub fn carried(mut candidates: Vec<Candidate>, cluster: &dyn Cluster) -> Vec<Candidate> {
+    candidates.retain(|one| {
+        let lacks = cluster_lacks(&one.plan, cluster);
+        if !lacks.is_empty() {
+            eprintln!("{} is left out: {}", one.plan.id, lacks.join("; "));
+        }
+        lacks.is_empty()
+    });
+    candidates
 }
 
 /// The suite with that variant alone. By its text: read without its types, YAML takes a key such as `on` for a
@@ -125,17 +154,59 @@ pub fn length(plan: &Plan) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// A new kind of step needs a candidate: one here, where no suite is short enough.
+    #[test]
+    fn every_kind_of_fault_is_met() {
+        let schema = schemars::schema_for!(Step).to_value();
+        let kinds = schema["oneOf"].as_array().expect("a kind each");
+        let mut kinds: BTreeSet<&str> =
+            kinds.iter().map(|kind| kind["required"][0].as_str().expect("its key")).collect();
+        assert!(kinds.remove("wait") && kinds.contains("signal"), "{kinds:?}");
+        let found = candidates("ha", "").expect("some");
+        let steps = found.iter().flat_map(|one| &one.plan.steps);
+        let met: BTreeSet<&str> = steps.map(Step::key).filter(|key| *key != "wait").collect();
+        assert_eq!(met, kinds);
+    }
+
+    #[test]
+    fn the_soaks_own_are_picked_by_their_name_and_short() {
+        let found = candidates("ha", "soak/").expect("some");
+        let ids: Vec<&str> = found.iter().map(|one| one.plan.id.as_str()).collect();
+        assert_eq!(ids, ["soak/short/unit", "soak/short/drop", "soak/short/pause", "soak/short/load"]);
+        assert!(found.iter().all(|one| length(&one.plan) <= 30.0));
+        assert!(candidates("single", "soak/").expect("none").is_empty());
+    }
+
+    #[test]
+    fn a_nodes_deadline_is_waited_for_whatever_the_fault() {
+        let found = candidates("ha", "").expect("some");
+        let armed = |id: &str| {
+            let one = found.iter().find(|one| one.plan.id == id).unwrap_or_else(|| panic!("no {id}"));
+            one.armed_for().as_secs()
+        };
+        assert_eq!((armed("soak/short/unit"), armed("soak/short/load")), (20, 20 + 90 + 30));
+        // Its flags are kept for longer than its deadline lasts.
+        assert_eq!(armed("etcd/full-disk"), FLAGS_LIFE.as_secs());
+        let full = found.iter().find(|one| one.plan.id == "etcd/full-disk").expect("it is short");
+        assert_eq!(full.plan.steps.iter().map(armed_for).max(), Some(Duration::from_secs(20 + 120)));
+    }
 
     #[test]
     fn each_candidate_is_one_experiment_with_the_same_steps_and_a_short_baseline() {
-        let plans = recoup_model::spec::builtin(recoup_clusters::PROFILES).expect("they are fine");
+        let mut plans = recoup_model::spec::builtin(recoup_clusters::PROFILES).expect("they are fine");
+        for (name, text) in OWN {
+            plans.extend(load(name, text, recoup_clusters::PROFILES).expect("it loads"));
+        }
         let found = candidates("ha", "").expect("some");
         assert!(found.len() > 10, "{}", found.len());
         for one in &found {
             let loaded = load("x.yaml", &one.text, &["ha"]).expect("it loads");
             assert_eq!(loaded.len(), 1, "{}", one.plan.id);
-            let original = plans.iter().find(|plan| plan.id == one.plan.id).expect("it is built in");
+            let original = plans.iter().find(|plan| plan.id == one.plan.id).expect("it is there");
             assert_eq!(one.plan.steps, original.steps);
             assert!(one.plan.baseline <= original.baseline && length(&one.plan) > AFTER_S);
         }

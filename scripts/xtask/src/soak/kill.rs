@@ -66,6 +66,16 @@ impl Kill {
         self.phase != OVER
     }
 
+    /// What a later look found that had not been told before.
+    pub fn found_later(&mut self, left: Vec<String>) {
+        self.residue.extend(left);
+        self.residue.sort();
+        self.residue.dedup();
+        if !self.residue.is_empty() {
+            self.clean_ms = None;
+        }
+    }
+
     /// Everything that is not as it must be, in words.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {

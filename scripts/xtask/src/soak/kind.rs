@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     Soak,
-    choose::{Candidate, candidates, choose, length},
+    choose::{Candidate, candidates, carried, choose, length},
     kill::{Heal, Kill, OVER, REAPER_LIMIT_MS},
     process::{end_reaper, is_reaper, reaper_gone, reaper_of},
     survey::{Survey, differences, survey},
@@ -71,7 +71,7 @@ pub fn soak(
         Place { soak, recoup, runs, runtime, provider, cluster, nodes, before: Survey::default() };
     place.healthy(Instant::now())?;
     place.before = place.survey();
-    let candidates = candidates(&profile, &soak.only)?;
+    let candidates = carried(candidates(&profile, &soak.only)?, &*place.cluster);
     ensure!(!candidates.is_empty(), "no experiment on profile {profile} begins with {:?}", soak.only);
     let mut setup = SETUP_S;
     while let Some(number) = numbers.next() {
@@ -204,6 +204,8 @@ impl Place<'_> {
         }
         self.healthy(killed)?;
         kill.healthy_ms = Some(millis(killed.elapsed()));
+        // An etcd that does not answer does not tell of what a load made.
+        kill.found_later(differences(&self.before, &self.survey()));
         if kill.failures().is_empty() {
             fs::remove_dir_all(self.place_of(number)).ok();
             fs::remove_file(self.runs.join(format!("{number}.log"))).ok();

@@ -4,7 +4,7 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use recoup_clusters::{Nodes, PROFILES, Profile, Provider, Wanted, sim::SimProvider};
+use recoup_clusters::{Cluster, Nodes, PROFILES, Profile, Provider, Wanted, sim::SimProvider};
 use recoup_engine::{Listener, Session, Settings, ledger, reaper};
 use recoup_model::event::Event;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use tokio::{runtime::Builder, time::Instant};
 
 use super::{
     Soak,
-    choose::{Candidate, candidates, choose, length},
+    choose::{Candidate, candidates, carried, choose, length},
     kill::{Heal, Kill, OVER},
     survey::{Survey, differences, survey},
 };
@@ -30,8 +30,10 @@ const HEALTHY_LIMIT: Duration = Duration::from_secs(900);
 /// Where a session cannot be started.
 pub fn soak(soak: &Soak, mut numbers: Range<u64>, told: &mut dyn FnMut(Kill) -> Result<()>) -> Result<()> {
     let mut all = Vec::new();
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build()?;
     for profile in PROFILES {
-        all.extend(candidates(profile, &soak.only)?);
+        let cluster = runtime.block_on(made(&SimProvider::new(), profile, soak.seed))?;
+        all.extend(carried(candidates(profile, &soak.only)?, &*cluster));
     }
     anyhow::ensure!(!all.is_empty(), "no experiment begins with {:?}", soak.only);
     while let Some(number) = numbers.next() {
@@ -47,6 +49,19 @@ pub fn soak(soak: &Soak, mut numbers: Range<u64>, told: &mut dyn FnMut(Kill) -> 
     Ok(())
 }
 
+async fn made(provider: &SimProvider, profile: &str, seed: u64) -> Result<Arc<dyn Cluster>> {
+    let wanted = Wanted {
+        profile: Profile::load(profile)?,
+        name: format!("recoup-{profile}"),
+        image: None,
+        version: None,
+        adopt: false,
+        seed,
+        making: recoup_clusters::Making::default(),
+    };
+    Ok(provider.obtain(&wanted, &|_| ()).await?.0)
+}
+
 async fn one(soak: &Soak, number: u64, candidates: &[Candidate]) -> Result<Kill> {
     let choice = choose(soak.seed, number, candidates.len());
     let candidate = &candidates[choice.index];
@@ -54,17 +69,7 @@ async fn one(soak: &Soak, number: u64, candidates: &[Candidate]) -> Result<Kill>
     let alone = soak.alone > 0 && (number + 1).is_multiple_of(soak.alone);
     let runs = tempfile::tempdir()?;
     let provider = Arc::new(SimProvider::new());
-    let name = format!("recoup-{}", plan.profile);
-    let wanted = Wanted {
-        profile: Profile::load(&plan.profile)?,
-        name: name.clone(),
-        image: None,
-        version: None,
-        adopt: false,
-        seed: choice.seed,
-        making: recoup_clusters::Making::default(),
-    };
-    let (cluster, _) = provider.obtain(&wanted, &|_| ()).await?;
+    let cluster = made(&provider, &plan.profile, choice.seed).await?;
     let nodes: Vec<String> = cluster.fingerprint().nodes.iter().map(|node| node.name.clone()).collect();
     let before = survey(&*cluster, &nodes).await;
 
@@ -125,6 +130,7 @@ async fn one(soak: &Soak, number: u64, candidates: &[Candidate]) -> Result<Kill>
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     kill.healthy_ms = Some(millis(killed.elapsed()));
+    kill.found_later(differences(&before, &survey(&*cluster, &nodes).await));
     Ok(kill)
 }
 
@@ -180,4 +186,40 @@ async fn until_clean(
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::command::On, *};
+
+    #[test]
+    fn the_soaks_own_experiments_leave_nothing_with_the_reaper_and_without() {
+        let soak = Soak {
+            kills: 48,
+            cluster: On::Sim,
+            seed: 1,
+            name: String::new(),
+            recoup: None,
+            alone: 2,
+            out: None,
+            resume: None,
+            only: "soak/".into(),
+        };
+        let mut kills = Vec::new();
+        let mut told = |kill: Kill| {
+            kills.push(kill);
+            Ok(())
+        };
+        super::soak(&soak, 0..soak.kills, &mut told).expect("it is simulated");
+        for kill in &kills {
+            assert_eq!(kill.failures(), [""; 0], "{kill:?}");
+        }
+        for one in candidates("ha", "soak/").expect("some") {
+            for alone in [false, true] {
+                let met =
+                    |kill: &&Kill| kill.experiment == one.plan.id && kill.alone == alone && kill.armed > 0;
+                assert!(kills.iter().any(|kill| met(&kill)), "{}, alone: {alone}", one.plan.id);
+            }
+        }
+    }
 }

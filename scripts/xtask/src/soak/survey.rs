@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use recoup_clusters::Nodes;
-use recoup_model::action::NodeAction;
+use recoup_model::{action::NodeAction, residue::NAMESPACE};
 
 /// The lines of each node's survey.
 pub type Survey = BTreeMap<String, Vec<String>>;
@@ -21,7 +21,7 @@ pub async fn survey(nodes: &dyn Nodes, names: &[String]) -> Survey {
     join_all(looks).await.into_iter().collect()
 }
 
-/// Lines that came and lines that went, with their node.
+/// Lines that came and lines that went, with their node. That a namespace is not told says nothing.
 #[must_use]
 pub fn differences(before: &Survey, after: &Survey) -> Vec<String> {
     let mut found = Vec::new();
@@ -29,7 +29,8 @@ pub fn differences(before: &Survey, after: &Survey) -> Vec<String> {
     for node in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
         let (old, new) = (before.get(node).unwrap_or(&empty), after.get(node).unwrap_or(&empty));
         found.extend(new.iter().filter(|line| !old.contains(line)).map(|line| format!("{node}: + {line}")));
-        found.extend(old.iter().filter(|line| !new.contains(line)).map(|line| format!("{node}: - {line}")));
+        let gone = old.iter().filter(|line| !new.contains(line) && !line.starts_with(NAMESPACE));
+        found.extend(gone.map(|line| format!("{node}: - {line}")));
     }
     found
 }
@@ -46,5 +47,8 @@ mod tests {
         assert!(differences(&survey(&["a", "b"]), &survey(&["a", "b"])).is_empty());
         assert_eq!(differences(&survey(&["a", "b"]), &survey(&["b", "c"])), ["n: + c", "n: - a"]);
         assert_eq!(differences(&survey(&["a"]), &Survey::new()), ["n: - a"]);
+        let load = "namespace of ours: recoup-load";
+        assert_eq!(differences(&survey(&["a"]), &survey(&["a", load])), [format!("n: + {load}")]);
+        assert!(differences(&survey(&["a", load]), &survey(&["a"])).is_empty());
     }
 }
