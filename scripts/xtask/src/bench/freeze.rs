@@ -28,7 +28,7 @@ use super::{
     command,
     heartbeat::{Heartbeat, Stall},
     measure::{Measured, Probing, read},
-    script::{Mode, script},
+    script::{Mode, end, script},
     target::Truth,
     witness::{Freeze, Witness, slow_by_itself},
 };
@@ -136,12 +136,15 @@ async fn freezes(
     clock: Clock,
 ) -> Result<(Vec<Freeze>, Vec<Stall>)> {
     let (mut frozen, mut unsure) = (Vec::new(), Vec::new());
+    let mut planned = Instant::now();
     for spell in script(Mode::Freeze, period, args.freezes, args.seed) {
-        sleep(BETWEEN + spell.up).await;
-        let until = Instant::now() + spell.down;
+        planned = end(planned + spell.up, Instant::now() + BETWEEN, period);
+        sleep_until(planned).await;
+        let began = Instant::now();
         let (before, _) = process.signal(Signal::STOP, clock)?;
         let stopped = process.stopped(clock)?;
-        sleep_until(until).await;
+        planned = end(planned + spell.down, began, period);
+        sleep_until(planned).await;
         let continued = process.signal(Signal::CONT, clock)?;
         if stopped.is_none() {
             unsure.push(Stall { from: before, to: continued.1 });

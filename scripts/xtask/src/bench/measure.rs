@@ -121,7 +121,7 @@ async fn both(group: &[Cell], period: Duration, servers: &Runtime) -> Result<Vec
     for (number, (mut target, cell)) in targets.into_iter().zip(group).enumerate() {
         let (script, tell) = (script(cell.mode, period, cell.outages, cell.seed), tell.clone());
         tasks.push(servers.spawn(async move {
-            let played = target.play(period * SETTLE, &script, clock).await;
+            let played = target.play(SETTLE, &script, period, clock).await;
             let over = played.is_err();
             let _ = tell.send((number, played));
             // Others are not through yet: this one stays what it was, so that the load stays the same.

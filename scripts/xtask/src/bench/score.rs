@@ -40,7 +40,8 @@ pub struct Score {
 pub struct Errors {
     /// The mean: what remains however often one measures.
     pub bias: f64,
-    /// Its standard error: what the mean may be wrong by for having been measured so few times.
+    /// Its standard error: what the mean may be wrong by for having been measured so few times. From the means of
+    /// [`BATCH`] after one another, since outages are spread over a probe's period and not thrown at random.
     pub uncertainty: f64,
     /// Median of the absolute error.
     pub p50: f64,
@@ -54,17 +55,22 @@ impl Errors {
     /// Of signed errors.
     pub fn of(errors: &[f64]) -> Errors {
         #[expect(clippy::cast_precision_loss, reason = "thousands")]
-        let count = errors.len().max(1) as f64;
-        let bias = errors.iter().sum::<f64>() / count;
+        let float = |count: usize| count.max(1) as f64;
+        let bias = errors.iter().sum::<f64>() / float(errors.len());
+        let mean = |batch: &[f64]| batch.iter().sum::<f64>() / float(batch.len());
+        let size = if errors.len() < 2 * BATCH { 1 } else { BATCH };
+        let means: Vec<f64> = errors.chunks_exact(size).map(mean).collect();
+        let centre = mean(&means);
+        let batches = float(means.len());
         let variance =
-            errors.iter().map(|error| (error - bias).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+            means.iter().map(|mean| (mean - centre).powi(2)).sum::<f64>() / (batches - 1.0).max(1.0);
         let mut absolute: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
         absolute.sort_by(f64::total_cmp);
         let last = absolute.len().saturating_sub(1);
         let quantile = |percent: usize| absolute.get((absolute.len() * percent / 100).min(last)).copied();
         Errors {
             bias,
-            uncertainty: (variance / count).sqrt(),
+            uncertainty: (variance / batches).sqrt(),
             p50: quantile(50).unwrap_or(0.0),
             p99: quantile(99).unwrap_or(0.0),
             max: absolute.last().copied().unwrap_or(0.0),
@@ -121,6 +127,8 @@ impl Score {
 const ALLOWED_ERROR: f64 = 10.0;
 /// In milliseconds.
 const ALLOWED_BIAS: f64 = 1.0;
+/// Outages of which one mean is taken.
+const BATCH: usize = 20;
 /// Standard errors that luck is granted: it needs them once in 370 figures, and a table has some hundred.
 const LUCK: f64 = 3.0;
 

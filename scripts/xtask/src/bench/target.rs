@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::script::{Mode, Spell};
+use super::script::{Mode, Spell, end};
 
 /// An outage as it was: each moment lies between two readings of the clock, just before and just after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -95,14 +95,24 @@ impl Target {
         }
     }
 
-    /// Serves for `settle`, then plays the script. It is up afterwards.
-    pub async fn play(&mut self, settle: Duration, script: &[Spell], clock: Clock) -> Result<Vec<Truth>> {
-        self.attend(Instant::now() + settle).await;
+    /// Serves for so many periods, then plays a script that was written for the period. It is up afterwards.
+    pub async fn play(
+        &mut self,
+        settle: u32,
+        script: &[Spell],
+        period: Duration,
+        clock: Clock,
+    ) -> Result<Vec<Truth>> {
+        let mut planned = Instant::now() + period * settle;
+        self.attend(planned).await;
         let mut truths = Vec::new();
         for spell in script {
-            self.attend(Instant::now() + spell.up).await;
+            planned = end(planned + spell.up, Instant::now(), period);
+            self.attend(planned).await;
+            let began = Instant::now();
             let start = self.down(clock).await;
-            self.attend(Instant::now() + spell.down).await;
+            planned = end(planned + spell.down, began, period);
+            self.attend(planned).await;
             let end = self.up(clock).await?;
             truths.push(Truth { start, end });
         }
