@@ -146,7 +146,8 @@ impl Grave {
         };
         // All that failed was sent before: the fault may have met it, or something else did before the fault.
         let before = outage.end_low < fault.low;
-        let verdict = if (max.0.is_zero() && !before) || (low > max && !max.0.is_zero()) {
+        let too_long = if max.0.is_zero() { !before } else { low > max };
+        let verdict = if too_long {
             Verdict::Fail
         } else if value <= max && outage.to.is_some() {
             Verdict::Pass

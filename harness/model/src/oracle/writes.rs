@@ -21,16 +21,11 @@ pub(crate) fn oracle(timeline: &Timeline) -> Came {
     if timeline.read_backs.is_empty() {
         return not_looked_at("nothing was read back");
     }
-    let writes = timeline.series.iter().filter(|series| {
-        matches!(series.stream.observation, Observation::ApiWrite { .. } | Observation::EtcdPut { .. })
-    });
-    let mut answers = writes.flat_map(told).map(|(.., observed)| observed);
-    if answers.any(|observed| matches!(observed, Observed::Acknowledged { .. })) {
-        no_lost_writes(timeline)
-    } else {
-        not_looked_at("no write was acknowledged")
-    }
+    ledger(timeline).unwrap_or_else(|| not_looked_at(NOTHING))
 }
+
+/// Where there is nothing to look for.
+const NOTHING: &str = "no write was acknowledged";
 
 /// Writes through one kind of endpoint: API servers or members.
 #[derive(Default)]
@@ -49,6 +44,11 @@ struct Kind<'t> {
 /// An API write's slot must hold the highest number acknowledged for it, or a later one: an attempt that
 /// was never answered may have been carried out. A put to etcd has a key of its own, which must be there.
 pub(crate) fn no_lost_writes(timeline: &Timeline) -> Came {
+    ledger(timeline).unwrap_or_else(|| Came::unknown(NOTHING))
+}
+
+/// None where no write was acknowledged.
+fn ledger(timeline: &Timeline) -> Option<Came> {
     let (during, word) = disruption(timeline);
     let [mut api, mut etcd] = [Kind::default(), Kind::default()];
     for series in &timeline.series {
@@ -72,7 +72,7 @@ pub(crate) fn no_lost_writes(timeline: &Timeline) -> Came {
     let acknowledged: usize = kinds.iter().map(|kind| kind.acknowledged).sum();
     let inside: usize = kinds.iter().map(|kind| kind.during).sum();
     if acknowledged == 0 {
-        return Came::unknown("no write was acknowledged");
+        return None;
     }
     let (mut lost, mut unread, mut endpoints) = (Vec::new(), Vec::new(), 0);
     for mut kind in kinds.into_iter().filter(|kind| kind.acknowledged > 0) {
@@ -87,15 +87,15 @@ pub(crate) fn no_lost_writes(timeline: &Timeline) -> Came {
         }
     }
     if !lost.is_empty() {
-        return Came::new(Verdict::Fail, format!("acknowledged writes are lost: {}", lost.join("; ")));
+        return Some(Came::new(Verdict::Fail, format!("acknowledged writes are lost: {}", lost.join("; "))));
     }
     if !unread.is_empty() {
-        return Came::unknown(unread.join("; "));
+        return Some(Came::unknown(unread.join("; ")));
     }
     let detail = format!(
         "{acknowledged} acknowledged writes, {inside} of them {word}, are there through {endpoints} endpoints"
     );
-    Came::new(Verdict::Pass, detail)
+    Some(Came::new(Verdict::Pass, detail))
 }
 
 /// From the first injection to the last undo; to the end where nothing is undone.
