@@ -66,6 +66,8 @@ pub struct LoadWanted {
 /// [`Cluster::load`] may take so long to make its objects: a namespace that is being removed is there for some seconds,
 /// with a busy controller-manager for longer.
 pub const LOAD_PREPARED: Duration = Duration::from_secs(90);
+/// Where a load's objects lie.
+pub(crate) const LOAD_NAMESPACE: &str = "recoup-load";
 
 /// One request of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

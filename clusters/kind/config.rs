@@ -1,6 +1,6 @@
 //! kind's configuration of a cluster, from a profile. It is written as JSON, which is YAML.
 
-use recoup_model::topology::NodeRole;
+use recoup_model::{configuration::names, topology::NodeRole};
 use serde_json::{Map, Value, json};
 
 use super::audit;
@@ -41,9 +41,9 @@ fn patch(election: Option<&LeaderElection>) -> Value {
     let mut arguments = metered();
     if let Some(election) = election {
         for (flag, span) in [
-            ("leader-elect-lease-duration", election.lease_duration),
-            ("leader-elect-renew-deadline", election.renew_deadline),
-            ("leader-elect-retry-period", election.retry_period),
+            (names::flags::LEASE_DURATION, election.lease_duration),
+            (names::flags::RENEW_DEADLINE, election.renew_deadline),
+            (names::flags::RETRY_PERIOD, election.retry_period),
         ] {
             arguments.insert(flag.to_owned(), json!(span.to_string()));
         }

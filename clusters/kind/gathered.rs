@@ -131,9 +131,10 @@ fn etcd(read: &[(&str, bool, &Parts)], config: &mut Configuration, doubts: &mut 
     let instances = flags("etcd", read, doubts);
     // In milliseconds, without a unit.
     let millis = |text: &str| text.parse().ok().map(Duration::from_millis);
-    for (name, flag) in
-        [(names::ETCD_HEARTBEAT, "heartbeat-interval"), (names::ETCD_ELECTION, "election-timeout")]
-    {
+    for (name, flag) in [
+        (names::ETCD_HEARTBEAT, names::flags::ETCD_HEARTBEAT),
+        (names::ETCD_ELECTION, names::flags::ETCD_ELECTION),
+    ] {
         let documented = config.setting(name);
         let found = of_flag(("etcd", flag), &instances, &documented, millis, doubts);
         config.settings.extend(found.map(|setting| (name.to_owned(), setting)));
@@ -144,7 +145,7 @@ fn manager(read: &[(&str, bool, &Parts)], config: &mut Configuration, doubts: &m
     const POD: &str = "kube-controller-manager";
     let instances = flags(POD, read, doubts);
     for (name, flag) in
-        [(names::NODE_GRACE, "node-monitor-grace-period"), (names::NODE_MONITOR, "node-monitor-period")]
+        [(names::NODE_GRACE, names::flags::NODE_GRACE), (names::NODE_MONITOR, names::flags::NODE_MONITOR)]
     {
         let documented = config.setting(name);
         let found = of_flag((POD, flag), &instances, &documented, go, doubts);
@@ -207,9 +208,9 @@ fn elections(
             file.as_ref().and_then(|file| pick(file).clone())
         };
         let given = [
-            ("leader-elect-lease-duration", in_file(|f| &f.lease_duration), &documented.lease_duration),
-            ("leader-elect-renew-deadline", in_file(|f| &f.renew_deadline), &documented.renew_deadline),
-            ("leader-elect-retry-period", in_file(|f| &f.retry_period), &documented.retry_period),
+            (names::flags::LEASE_DURATION, in_file(|f| &f.lease_duration), &documented.lease_duration),
+            (names::flags::RENEW_DEADLINE, in_file(|f| &f.renew_deadline), &documented.renew_deadline),
+            (names::flags::RETRY_PERIOD, in_file(|f| &f.retry_period), &documented.retry_period),
         ];
         for (list, (flag, in_file, default)) in times.iter_mut().zip(given) {
             // A flag on the command line goes before the file.

@@ -30,10 +30,8 @@ use super::{
     lane::{Ask, Lane},
     objects::List,
 };
-use crate::{ClusterError, LOAD_PREPARED, LoadRequest, LoadTarget, LoadWanted};
+use crate::{ClusterError, LOAD_PREPARED, LoadRequest, LoadTarget, LoadWanted, cluster::LOAD_NAMESPACE};
 
-/// Where a load's objects lie.
-pub(super) const NAMESPACE: &str = "recoup-load";
 /// Marks them.
 pub(super) const LABEL: &str = "recoup.dev%2Fload";
 /// Objects that are there before the first request: what is got, listed, watched and updated.
@@ -46,7 +44,7 @@ const WATCHED: u32 = 1;
 const LEFT: Duration = Duration::from_secs(5);
 
 fn objects() -> String {
-    format!("/api/v1/namespaces/{NAMESPACE}/configmaps")
+    format!("/api/v1/namespaces/{LOAD_NAMESPACE}/configmaps")
 }
 
 fn standing(number: u64) -> String {
@@ -107,11 +105,11 @@ impl KindLoad {
 
 /// The namespace is there, and not on its way out.
 async fn namespace(api: &Api) -> Result<(), Failure> {
-    let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
+    let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": LOAD_NAMESPACE } });
     match api.lb().call(Conn::Reused, Call::post("/api/v1/namespaces", &body), PATIENCE).await {
         Ok(_) => Ok(()),
         Err(failure) if failure.message.starts_with("409") => {
-            let path = format!("/api/v1/namespaces/{NAMESPACE}");
+            let path = format!("/api/v1/namespaces/{LOAD_NAMESPACE}");
             let there: Value = api.lb().read(Call::get(&path), PATIENCE).await?;
             match there["status"]["phase"].as_str() {
                 Some("Active") => Ok(()),

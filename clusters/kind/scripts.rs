@@ -12,6 +12,7 @@ use recoup_model::{
 };
 
 use super::{deadlines, drop_rules, load};
+use crate::cluster::LOAD_NAMESPACE;
 
 /// The workload's program, which `NodeAction::SignalPod` looks for.
 const WORKLOAD: &str = "recoup-workload";
@@ -109,9 +110,9 @@ impl Script {
             NodeAction::EtcdFill | NodeAction::EtcdFree | NodeAction::EtcdLook => {
                 return super::etcd_space::script(action).map(Some);
             }
-            NodeAction::LoadClear => script!("load_clear.sh"; load::NAMESPACE, load::LABEL),
+            NodeAction::LoadClear => script!("load_clear.sh"; LOAD_NAMESPACE, load::LABEL),
             NodeAction::Survey => {
-                script!("process.sh", "limit.sh", "etcd_space.sh", "load_look.sh", "survey.sh"; load::NAMESPACE)
+                script!("process.sh", "limit.sh", "etcd_space.sh", "load_look.sh", "survey.sh"; LOAD_NAMESPACE)
             }
             NodeAction::Pause | NodeAction::Unpause | NodeAction::InspectNode => return Ok(None),
         }))

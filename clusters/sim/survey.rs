@@ -6,6 +6,7 @@ use recoup_model::{
 };
 
 use super::model::World;
+use crate::cluster::LOAD_NAMESPACE;
 
 const FOLDER: &str = "/etc/kubernetes";
 
@@ -74,7 +75,7 @@ pub(super) fn survey(world: &World, node: usize) -> Vec<String> {
         lines.push("file of ours: /run/recoup/etcd-fill".to_owned());
     }
     if node < world.planes && world.load_objects > 0 {
-        lines.push(format!("{NAMESPACE}recoup-load"));
+        lines.push(format!("{NAMESPACE}{LOAD_NAMESPACE}"));
     }
     lines.extend(deadlines.map(|(id, _)| format!("unit of ours: recoup-{id}.timer")));
     lines.sort();

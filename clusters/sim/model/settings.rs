@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use recoup_model::{
     action::{NodeAction, Process},
+    configuration::names::flags,
     time::Span,
 };
 
@@ -24,11 +25,6 @@ pub(crate) struct Changed {
     pub(crate) limits: BTreeMap<Process, Limiting>,
 }
 
-/// The flags that the model knows.
-const LEASE_DURATION: &str = "leader-elect-lease-duration";
-const RENEW_DEADLINE: &str = "leader-elect-renew-deadline";
-const RETRY_PERIOD: &str = "leader-elect-retry-period";
-
 impl World {
     /// When systemd starts a unit again that ended at `exited`; none where it is told not to.
     pub(crate) fn unit_returns(&self, node: usize, process: Process, exited: Duration) -> Option<Duration> {
@@ -47,9 +43,9 @@ impl World {
         let (process, _) = ELECTED[component];
         let flags = self.nodes[node].changed.flags.get(&process);
         let set = |name: &str| flags?.get(name)?.parse::<Span>().ok();
-        times.lease_duration = set(LEASE_DURATION).unwrap_or(times.lease_duration);
-        times.renew_deadline = set(RENEW_DEADLINE).unwrap_or(times.renew_deadline);
-        times.retry_period = set(RETRY_PERIOD).unwrap_or(times.retry_period);
+        times.lease_duration = set(flags::LEASE_DURATION).unwrap_or(times.lease_duration);
+        times.renew_deadline = set(flags::RENEW_DEADLINE).unwrap_or(times.renew_deadline);
+        times.retry_period = set(flags::RETRY_PERIOD).unwrap_or(times.retry_period);
         times
     }
 
@@ -65,7 +61,8 @@ impl World {
     ) -> Result<bool, String> {
         let elected = ELECTED.iter().any(|(known, _)| *known == process);
         for (flag, value) in flags.into_iter().flatten() {
-            let election = [LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD].contains(&flag.as_str());
+            let election =
+                [flags::LEASE_DURATION, flags::RENEW_DEADLINE, flags::RETRY_PERIOD].contains(&flag.as_str());
             let election = elected && election && value.parse::<Span>().is_ok();
             let quota = process == Process::Etcd && flag == QUOTA && value.parse::<u64>().is_ok();
             if !election && !quota {

@@ -160,17 +160,17 @@ fn with_flags(config: &Configuration, flags: &Flags) -> Configuration {
         let election = config.elections.get_mut(pod.process().program());
         let settings = &mut config.settings;
         let known = match (pod, flag.as_str(), election) {
-            (_, "leader-elect-lease-duration", Some(election)) => Some(&mut election.lease_duration),
-            (_, "leader-elect-renew-deadline", Some(election)) => Some(&mut election.renew_deadline),
-            (_, "leader-elect-retry-period", Some(election)) => Some(&mut election.retry_period),
-            (StaticPod::KubeControllerManager, "node-monitor-grace-period", _) => {
+            (_, names::flags::LEASE_DURATION, Some(election)) => Some(&mut election.lease_duration),
+            (_, names::flags::RENEW_DEADLINE, Some(election)) => Some(&mut election.renew_deadline),
+            (_, names::flags::RETRY_PERIOD, Some(election)) => Some(&mut election.retry_period),
+            (StaticPod::KubeControllerManager, names::flags::NODE_GRACE, _) => {
                 settings.get_mut(names::NODE_GRACE)
             }
-            (StaticPod::KubeControllerManager, "node-monitor-period", _) => {
+            (StaticPod::KubeControllerManager, names::flags::NODE_MONITOR, _) => {
                 settings.get_mut(names::NODE_MONITOR)
             }
-            (StaticPod::Etcd, "heartbeat-interval", _) => settings.get_mut(names::ETCD_HEARTBEAT),
-            (StaticPod::Etcd, "election-timeout", _) => settings.get_mut(names::ETCD_ELECTION),
+            (StaticPod::Etcd, names::flags::ETCD_HEARTBEAT, _) => settings.get_mut(names::ETCD_HEARTBEAT),
+            (StaticPod::Etcd, names::flags::ETCD_ELECTION, _) => settings.get_mut(names::ETCD_ELECTION),
             _ => None,
         };
         if let Some(known) = known {

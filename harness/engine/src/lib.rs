@@ -26,5 +26,6 @@ mod targets;
 mod watchers;
 
 pub use ending::{Ending, Left};
+pub use faults::ETCD_FILLING;
 pub use flags::FLAGS_LIFE;
 pub use session::{EVENTS, EngineError, Listener, Session, Settings};

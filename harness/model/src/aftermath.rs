@@ -46,7 +46,7 @@ fn ends<'t>(step: &Step, trace: &'t Trace) -> Vec<(&'t str, Offset, Offset)> {
 }
 
 pub(crate) fn comes_back(timeline: &Timeline, within: Span) -> Came {
-    let mut longest: Option<(Span, Span, Span, &str)> = None;
+    let mut longest: Option<(Span, Span, Span, &str, Offset)> = None;
     let mut count = 0;
     for (n, step, trace) in timeline.faults() {
         let Some(trace) = trace else { continue };
@@ -62,13 +62,13 @@ pub(crate) fn comes_back(timeline: &Timeline, within: Span) -> Came {
                 let verdict = if more_than > within { Verdict::Fail } else { Verdict::Inconclusive };
                 let measure = Measure::Censored { more_than };
                 let detail = format!("step {n}: back after {measure} on {node}; at most {within} allowed");
-                return Came { verdict, detail, measure: Some(measure) };
+                return Came { verdict, detail, measure: Some(measure), over: None };
             };
             count += 1;
             let value = Span(back.seen.since(*ended));
             let low = Span(back.missing.since(*ended)).min(value);
             if longest.is_none_or(|(longest, ..)| value > longest) {
-                longest = Some((value, low, Span(back.seen.since(*began)), node));
+                longest = Some((value, low, Span(back.seen.since(*began)), node, back.seen));
             }
         }
         let gone = |(_, processes): &&(String, Vec<_>)| processes.is_empty();
@@ -76,7 +76,7 @@ pub(crate) fn comes_back(timeline: &Timeline, within: Span) -> Came {
             return Came::new(Verdict::Fail, format!("nothing runs on {node} at the end"));
         }
     }
-    let Some((value, low, high, node)) = longest else {
+    let Some((value, low, high, node, seen)) = longest else {
         return Came::unknown("no step of this experiment ends a process");
     };
     let measure = Measure::Measured { value, low, high };
@@ -87,5 +87,5 @@ pub(crate) fn comes_back(timeline: &Timeline, within: Span) -> Came {
     };
     let times = if count == 1 { "once".to_owned() } else { format!("{count} times, the slowest") };
     let detail = format!("back {times} after {measure} on {node}; at most {within} allowed");
-    Came { verdict, detail, measure: Some(measure) }
+    Came { verdict, detail, measure: Some(measure), over: Some(seen) }
 }

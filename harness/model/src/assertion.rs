@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use crate::{
-    aftermath, capacity, metrics,
+    aftermath, capacity,
+    machine::{self, Crowd},
+    metrics,
     observation::Observed,
     oracle::writes,
     outage::{outages_beyond, unseen},
     slowdown,
     spec::{Assertion, Gap, Pattern, Share},
-    states,
+    standstill, states,
     time::{Offset, Span},
     timeline::{Attempt, Moment, Outcome, Series, Timeline},
     verdict::{Checked, Measure, Outage, Verdict},
@@ -29,11 +31,13 @@ pub(crate) struct Came {
     pub(crate) verdict: Verdict,
     pub(crate) detail: String,
     pub(crate) measure: Option<Measure>,
+    /// When what was measured was over; none where it was not, or is no matter of a time.
+    pub(crate) over: Option<Offset>,
 }
 
 impl Came {
     pub(crate) fn new(verdict: Verdict, detail: impl Into<String>) -> Came {
-        Came { verdict, detail: detail.into(), measure: None }
+        Came { verdict, detail: detail.into(), measure: None, over: None }
     }
 
     pub(crate) fn unknown(why: impl Into<String>) -> Came {
@@ -43,8 +47,8 @@ impl Came {
 
 /// One assertion, held against the record.
 #[must_use]
-pub fn check(timeline: &Timeline, assertion: &Assertion) -> Checked {
-    let Came { verdict, detail, measure } = match timeline.fault() {
+pub(crate) fn check(timeline: &Timeline, assertion: &Assertion, crowd: Option<&Crowd>) -> Checked {
+    let came = match timeline.fault() {
         None => Came::unknown("no fault was injected"),
         Some(fault) => match assertion {
             Assertion::Gap(settings) => gap(timeline, settings, fault),
@@ -62,6 +66,7 @@ pub fn check(timeline: &Timeline, assertion: &Assertion) -> Checked {
             Assertion::HoldsUpTo(settings) => capacity::holds_up_to(timeline, settings),
         },
     };
+    let Came { verdict, detail, measure, .. } = machine::excuse(came, assertion, crowd);
     Checked { name: name(assertion), verdict, detail, measure }
 }
 
@@ -101,14 +106,14 @@ fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
     for series in &matching {
         for outage in outages_beyond(&series.attempts, late) {
             if outage.to.is_none_or(|to| to >= fault.low) {
-                let one = Grave::of(&series.stream.name, &outage, max, fault, end);
+                let one = Grave::of(timeline, &series.stream.name, &outage, max, fault);
                 gravest = gravest.filter(|known| known.rank() >= one.rank()).or(Some(one));
             }
         }
     }
     let blind = unseen_longer(&matching, max, fault, end).or_else(|| too_many_lost(&matching, max, fault));
     let lost = lost_words(&matching, max, fault);
-    let Some(Grave { verdict, measure, words, .. }) = gravest else {
+    let Some(Grave { verdict, measure, words, over, .. }) = gravest else {
         if let Some(blind) = blind {
             return Came::unknown(format!("{blind}; at most {max} allowed"));
         }
@@ -116,14 +121,11 @@ fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
         return Came::new(Verdict::Pass, format!("no attempt of {of} failed{lost}; at most {max} allowed"));
     };
     let detail = format!("{words}; at most {max} allowed");
-    match blind {
-        Some(blind) if verdict == Verdict::Pass => Came {
-            verdict: Verdict::Inconclusive,
-            detail: format!("{detail}; {blind}"),
-            measure: Some(measure),
-        },
-        _ => Came { verdict, detail, measure: Some(measure) },
-    }
+    let (verdict, detail) = match blind {
+        Some(blind) if verdict == Verdict::Pass => (Verdict::Inconclusive, format!("{detail}; {blind}")),
+        _ => (verdict, detail),
+    };
+    Came { verdict, detail, measure: Some(measure), over }
 }
 
 /// An outage as its budget sees it.
@@ -132,10 +134,12 @@ struct Grave {
     value: Span,
     measure: Measure,
     words: String,
+    over: Option<Offset>,
 }
 
 impl Grave {
-    fn of(stream: &str, outage: &Outage, max: Span, fault: Moment, end: Offset) -> Grave {
+    fn of(timeline: &Timeline, stream: &str, outage: &Outage, max: Span, fault: Moment) -> Grave {
+        let end = timeline.ended();
         let to = outage.to.unwrap_or(end);
         let low = outage.to.map_or(end, |_| outage.end_low).since(outage.start_high);
         let (value, high) = (Span(outage.length(end)), Span(to.since(outage.start_low)));
@@ -147,7 +151,8 @@ impl Grave {
         // All that failed was sent before: the fault may have met it, or something else did before the fault.
         let before = outage.end_low < fault.low;
         let too_long = if max.0.is_zero() { !before } else { low > max };
-        let verdict = if too_long {
+        let still = too_long.then(|| standstill::beside(timeline, outage)).flatten();
+        let verdict = if too_long && still.is_none() {
             Verdict::Fail
         } else if value <= max && outage.to.is_some() {
             Verdict::Pass
@@ -157,8 +162,9 @@ impl Grave {
         let attempts =
             if outage.failed == 1 { "1 attempt".to_owned() } else { format!("{} attempts", outage.failed) };
         let sent = if before { " sent before the fault" } else { "" };
-        let words = format!("{stream}: worst outage {measure}, {attempts}{sent}");
-        Grave { verdict, value, measure, words }
+        let still = still.map(|still| format!("; {still}")).unwrap_or_default();
+        let words = format!("{stream}: worst outage {measure}, {attempts}{sent}{still}");
+        Grave { verdict, value, measure, words, over: outage.to }
     }
 
     /// The gravest decides, and among equals the longest is told.

@@ -9,6 +9,23 @@ use crate::{streams::LEASES, time::Span};
 
 /// The keys of [`Configuration::settings`].
 pub mod names {
+    /// The flags of components that settings are read from and that experiments change, without dashes.
+    pub mod flags {
+        /// How long a lease holds without renewal.
+        pub const LEASE_DURATION: &str = "leader-elect-lease-duration";
+        /// For how long a holder tries to renew before it ends.
+        pub const RENEW_DEADLINE: &str = "leader-elect-renew-deadline";
+        /// Between two attempts to take or renew a lease.
+        pub const RETRY_PERIOD: &str = "leader-elect-retry-period";
+        /// See [`super::NODE_GRACE`].
+        pub const NODE_GRACE: &str = "node-monitor-grace-period";
+        /// See [`super::NODE_MONITOR`].
+        pub const NODE_MONITOR: &str = "node-monitor-period";
+        /// See [`super::ETCD_HEARTBEAT`].
+        pub const ETCD_HEARTBEAT: &str = "heartbeat-interval";
+        /// See [`super::ETCD_ELECTION`].
+        pub const ETCD_ELECTION: &str = "election-timeout";
+    }
     /// etcd's `--heartbeat-interval`.
     pub const ETCD_HEARTBEAT: &str = "etcdHeartbeatInterval";
     /// etcd's `--election-timeout`: members draw theirs from once to twice this.

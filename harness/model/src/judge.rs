@@ -11,7 +11,7 @@ use crate::{
     outage::outages,
     parts::{self, PartSpan},
     plan::Plan,
-    precondition,
+    precondition, relapse,
     spec::{Assertion, Part, Pattern, Step, When},
     time::{Offset, Span},
     timeline::{Series, Timeline},
@@ -97,13 +97,13 @@ impl Live {
             return false;
         }
         let returned = plan.assertions.iter().filter(|a| matches!(a, Assertion::ComesBack(_)));
-        if returned.into_iter().any(|a| assertion::check(timeline, a).verdict != Verdict::Pass) {
+        if returned.into_iter().any(|a| assertion::check(timeline, a, None).verdict != Verdict::Pass) {
             return false;
         }
         // What is said of the time after recovery takes answers from that time.
         let after =
             plan.assertions.iter().filter(|a| matches!(a, Assertion::Slowdown(s) if s.during == Part::After));
-        if after.into_iter().any(|a| assertion::check(timeline, a).verdict == Verdict::Inconclusive) {
+        if after.into_iter().any(|a| assertion::check(timeline, a, None).verdict == Verdict::Inconclusive) {
             return false;
         }
         // What an operator would have seen is in the reading after: it is waited for, but not for long.
@@ -134,10 +134,10 @@ impl Live {
         let machine = machine::used(timeline);
         let crowd = machine::crowd(machine.as_ref(), timeline);
         let intervals = plan.milestones.iter().map(|one| milestone::interval(timeline, one));
-        let intervals: Vec<_> = intervals.map(|one| machine::excuse_interval(one, crowd.as_ref())).collect();
-        let assertions = plan.assertions.iter().map(|one| (one, assertion::check(timeline, one)));
-        let assertions: Vec<_> =
-            assertions.map(|(one, checked)| machine::excuse(checked, one, crowd.as_ref())).collect();
+        let intervals = intervals.map(|one| machine::excuse_interval(one, crowd.as_ref()));
+        let intervals: Vec<_> = intervals.map(|one| relapse::excuse(timeline, one)).collect();
+        let assertions = plan.assertions.iter().map(|one| assertion::check(timeline, one, crowd.as_ref()));
+        let assertions: Vec<_> = assertions.collect();
 
         let evidence = evidence::gather(timeline);
         let oracles = oracles(timeline);

@@ -1,15 +1,16 @@
 //! Who used the machine that the cluster's nodes run on: what others starved was not slow by itself.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    assertion::Came,
     spec::Assertion,
-    time::Span,
+    time::{Offset, Span},
     timeline::Timeline,
-    verdict::{Checked, Interval, Measure, Verdict},
+    verdict::{Interval, Measure, Verdict},
 };
 
 /// Processor time on the machine of the cluster's nodes, all processors together, in milliseconds: counters that
@@ -68,9 +69,14 @@ impl Processors {
         u32::try_from((ms * 1000).checked_div(self.all_ms()).unwrap_or_default()).unwrap_or(u32::MAX)
     }
 
-    /// Others used more than [`OTHERS`] of it, while less than one processor was idle on average.
+    /// Less than one processor was idle on average.
+    fn full(&self) -> bool {
+        self.idle_ms * u64::from(self.count) < self.all_ms()
+    }
+
+    /// Others used more than [`OTHERS`] of it, while it was full.
     fn crowded(&self) -> bool {
-        self.permille(self.others_ms()) > OTHERS && self.idle_ms * u64::from(self.count) < self.all_ms()
+        self.permille(self.others_ms()) > OTHERS && self.full()
     }
 }
 
@@ -121,21 +127,34 @@ impl fmt::Display for MachineUse {
     }
 }
 
+/// What was used between two readings, and when these were: those that have to do with the time from `from` to `to`.
+fn readings(
+    timeline: &Timeline,
+    from: Offset,
+    to: Offset,
+) -> impl Iterator<Item = (Processors, Offset, Offset)> {
+    let pairs = timeline.processors.windows(2).filter_map(|pair| match pair {
+        [(began, earlier), (ended, later)] => Some((later.since(earlier)?, *began, *ended)),
+        _ => None,
+    });
+    pairs.filter(move |(_, began, ended)| *ended > from && *began < to)
+}
+
+/// From `from` to `to`, less than one processor was idle by every reading. False where nothing is known of it.
+pub(crate) fn starved(timeline: &Timeline, from: Offset, to: Offset) -> bool {
+    let mut known = readings(timeline, from, to).peekable();
+    known.peek().is_some() && known.all(|(between, ..)| between.full())
+}
+
 /// From the readings of the record; none where there are too few of them.
 pub(crate) fn used(timeline: &Timeline) -> Option<MachineUse> {
-    let (from, to) = (timeline.fault()?.low, timeline.ended());
     let mut sum = Processors::default();
     let (mut crowd, mut crowded) = (Processors::default(), Span::default());
-    for pair in timeline.processors.windows(2) {
-        let [(began, earlier), (ended, later)] = pair else { continue };
-        if *ended <= from || *began >= to {
-            continue;
-        }
-        let Some(between) = later.since(earlier) else { continue };
+    for (between, began, ended) in readings(timeline, timeline.fault()?.low, timeline.ended()) {
         sum = sum.plus(&between);
         if between.crowded() {
             crowd = crowd.plus(&between);
-            crowded.0 += ended.since(*began);
+            crowded.0 += ended.since(began);
         }
     }
     (sum.all_ms() > 0).then(|| MachineUse {
@@ -151,8 +170,8 @@ pub(crate) fn used(timeline: &Timeline) -> Option<MachineUse> {
 
 /// Others crowded the machine since the fault: what came late may be late because of them.
 pub(crate) struct Crowd {
-    /// For how long: no more than this can be their doing, were the cluster to stand still meanwhile.
-    time: Span,
+    /// When: no more than this can be their doing, were the cluster to stand still meanwhile.
+    spans: Vec<(Offset, Offset)>,
     /// It lasted for half of the time since the fault or longer.
     most: bool,
     words: String,
@@ -161,7 +180,8 @@ pub(crate) struct Crowd {
 /// None where others left the cluster alone.
 pub(crate) fn crowd(used: Option<&MachineUse>, timeline: &Timeline) -> Option<Crowd> {
     let used = used.filter(|used| used.was_crowded())?;
-    let observed = timeline.ended().since(timeline.fault()?.low);
+    let (fault, ended) = (timeline.fault()?.low, timeline.ended());
+    let observed = ended.since(fault);
     let words = format!(
         "others than the cluster and recoup used {} % of this machine for {:.0} of the {:.0} s since the fault, and \
          left less than one processor idle: on a quiet machine it may hold",
@@ -169,7 +189,9 @@ pub(crate) fn crowd(used: Option<&MachineUse>, timeline: &Timeline) -> Option<Cr
         used.crowded.0.as_secs_f64(),
         observed.as_secs_f64(),
     );
-    Some(Crowd { time: used.crowded, most: used.crowded.0 * 2 >= observed, words })
+    let crowded = readings(timeline, fault, ended).filter(|(between, ..)| between.crowded());
+    let spans = crowded.map(|(_, began, ended)| (began, ended)).collect();
+    Some(Crowd { spans, most: used.crowded.0 * 2 >= observed, words })
 }
 
 impl Crowd {
@@ -184,11 +206,19 @@ impl Crowd {
         self.most
     }
 
-    /// Would it have been in time without them?
-    fn explains(&self, measure: Measure, limit: Span) -> bool {
+    /// For how long, of the time until then: what came later has delayed nothing that was over. A reading that began
+    /// before counts in full, since nobody knows in which part of it they were there.
+    fn until(&self, then: Offset) -> Duration {
+        self.spans.iter().filter(|(began, _)| *began < then).map(|(began, ended)| ended.since(*began)).sum()
+    }
+
+    /// Would it have been in time without them? It was over `then`.
+    fn explains(&self, measure: Measure, limit: Span, then: Offset) -> bool {
+        let time = self.until(then);
         match measure {
-            Measure::Measured { low, .. } => low.0.saturating_sub(self.time.0) <= limit.0,
-            Measure::Censored { more_than } => more_than.0.saturating_sub(self.time.0) <= limit.0,
+            _ if time.is_zero() => false,
+            Measure::Measured { low, .. } => low.0.saturating_sub(time) <= limit.0,
+            Measure::Censored { more_than } => more_than.0.saturating_sub(time) <= limit.0,
             Measure::NotSeen { .. } | Measure::Unknown => false,
         }
     }
@@ -200,9 +230,13 @@ pub(crate) fn excuse_interval(mut interval: Interval, crowd: Option<&Crowd>) -> 
         (Measure::Measured { value, .. }, Some(least)) => value < least,
         _ => false,
     };
+    let then = match interval.measure {
+        Measure::Measured { value, .. } => interval.from.plus(value.0),
+        _ => Offset(u64::MAX),
+    };
     if let (Verdict::Fail, Some(crowd), Some(budget), false) =
         (interval.verdict, crowd, interval.budget(), sooner)
-        && crowd.explains(interval.measure, budget)
+        && crowd.explains(interval.measure, budget, then)
     {
         interval.verdict = Verdict::Inconclusive;
         interval.detail = format!("{}; {}", interval.detail, crowd.words);
@@ -212,9 +246,10 @@ pub(crate) fn excuse_interval(mut interval: Interval, crowd: Option<&Crowd>) -> 
 
 /// The same for an assertion that a starved cluster breaks by being late. Lost writes, or an old holder that acts, are
 /// failures on any machine.
-pub(crate) fn excuse(mut checked: Checked, of: &Assertion, crowd: Option<&Crowd>) -> Checked {
-    let Some(crowd) = crowd.filter(|_| checked.verdict == Verdict::Fail) else { return checked };
-    let explained = |limit| checked.measure.is_some_and(|measure| crowd.explains(measure, limit));
+pub(crate) fn excuse(mut came: Came, of: &Assertion, crowd: Option<&Crowd>) -> Came {
+    let Some(crowd) = crowd.filter(|_| came.verdict == Verdict::Fail) else { return came };
+    let then = came.over.unwrap_or(Offset(u64::MAX));
+    let explained = |limit| came.measure.is_some_and(|measure| crowd.explains(measure, limit, then));
     let late = match of {
         Assertion::Gap(gap) => explained(gap.max),
         Assertion::ComesBack(back) => explained(back.within),
@@ -232,8 +267,8 @@ pub(crate) fn excuse(mut checked: Checked, of: &Assertion, crowd: Option<&Crowd>
         | Assertion::MetricMoves(_) => false,
     };
     if late {
-        checked.verdict = Verdict::Inconclusive;
-        checked.detail = format!("{}; {}", checked.detail, crowd.words);
+        came.verdict = Verdict::Inconclusive;
+        came.detail = format!("{}; {}", came.detail, crowd.words);
     }
-    checked
+    came
 }

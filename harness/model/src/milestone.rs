@@ -213,7 +213,7 @@ fn since_fault(series: &Series, fault: Moment) -> Vec<Outage> {
 
 /// Those of them that a milestone is about. What begins only once everything is given back is the return's doing,
 /// and not counted from the fault; what was over by then is not counted from the return.
-fn concerned(timeline: &Timeline, series: &Series, since: Since, fault: Moment) -> Vec<Outage> {
+pub(crate) fn concerned(timeline: &Timeline, series: &Series, since: Since, fault: Moment) -> Vec<Outage> {
     let mut all = since_fault(series, fault);
     // A process that was killed comes back by itself, and what that does has no beginning of its own.
     let given_back = timeline.undo().filter(|_| timeline.faults().all(|(_, step, _)| step.hold().is_some()));
@@ -302,18 +302,22 @@ fn ended(outage: &Outage) -> Found {
     outage.to.map_or(Found::Never, |to| Found::At(Moment { low: outage.end_low, at: to, high: to }))
 }
 
-/// The end of the first outage after which nothing failed for the whole window. A window that the end of
-/// observation cuts off shows nothing.
+/// The end of the first outage after which nothing failed for the whole window.
 fn stable(series: &Series, outages: &[Outage], window: Duration) -> Found {
+    undisturbed(series, outages, window).map_or(Found::Never, |n| ended(&outages[n]))
+}
+
+/// The first outage that is over and was followed by a whole window in which nothing failed. A window that the end of
+/// observation cuts off shows nothing.
+pub(crate) fn undisturbed(series: &Series, outages: &[Outage], window: Duration) -> Option<usize> {
     let seen_until = series.attempts.iter().filter(|a| a.good()).map(|a| a.done).max().unwrap_or_default();
     for (n, outage) in outages.iter().enumerate() {
-        let Some(to) = outage.to else { return Found::Never };
-        let undisturbed = outages.get(n + 1).is_none_or(|next| next.from >= to.plus(window));
-        if undisturbed && seen_until >= to.plus(window) {
-            return ended(outage);
+        let until = outage.to?.plus(window);
+        if seen_until >= until && outages.get(n + 1).is_none_or(|next| next.from >= until) {
+            return Some(n);
         }
     }
-    Found::Never
+    None
 }
 
 /// When the pods that ran on the hit nodes had answered there for the last time.

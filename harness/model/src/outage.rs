@@ -8,8 +8,9 @@
 //!   answer and it, and ended between the last such failure and the sending of the first attempt that went well.
 //! - An attempt that hung met the service when an ordinary answer would have been given, the stream's median
 //!   time after its sending.
-//! - Late answers that come together with the first good one were all held up by the same thing: it ended an
-//!   ordinary answer's time before. A late answer that others overtook was late by itself, and ends nothing.
+//! - Late answers that come together, with each other or with the first good one, though their requests were sent
+//!   apart, were all held up by the same thing: it ended an ordinary answer's time before the first of them. A late
+//!   answer that others overtook was late by itself, and ends nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -113,9 +114,8 @@ fn outage(before: &[&Attempt], bad: &[&Attempt], after: &[&Attempt], usual: Dura
         let met = bad.iter().map(met).min().unwrap_or(first);
         middle(good.done, met).clamp(start_low, start_high)
     });
-    let likely_end = to
-        .zip(bad.last())
-        .map(|(to, last)| likely_end(last, first_good, to, usual).clamp(end_low.min(to), to));
+    let likely_end =
+        to.and_then(|to| Some(likely_end(bad, first_good, to, usual)?.clamp(end_low.min(to), to)));
 
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for attempt in bad {
@@ -140,23 +140,38 @@ fn outage(before: &[&Attempt], bad: &[&Attempt], after: &[&Attempt], usual: Dura
     }
 }
 
-/// `last` is the last bad attempt, `good` the one that was answered first after it, `to` the first answer.
-fn likely_end(last: &Attempt, good: Option<&Attempt>, to: Offset, usual: Duration) -> Offset {
+/// `bad` are the bad attempts, `good` the one that was answered first after them, `to` the first answer.
+fn likely_end(bad: &[&Attempt], good: Option<&Attempt>, to: Offset, usual: Duration) -> Option<Offset> {
+    let last = bad.last()?;
     // What waited for the service takes an ordinary answer's time from then on.
     let back = to.minus(usual);
-    let Some(good) = good else { return back };
-    let held = took(good) > usual * 3 + HELD;
-    let answered = last.told().is_some();
-    if answered && last.done <= good.done.plus(usual.max(TOGETHER)) {
-        back
-    } else if hung(last) {
-        // Overtaken, or given up: where the good answer was held up too, it came with the service.
-        if held { back } else { middle(last.sent.plus(usual), good.done) }
-    } else {
-        // A new connection takes longer than a kept one: the first attempt met the service when it was sent.
-        let met = if held { back } else { good.sent };
-        middle(last.done, met)
+    let Some(good) = good else { return Some(back) };
+    if released(bad, good, usual) {
+        let late = bad.iter().filter(|one| one.told().is_some() && one.done >= last.sent.plus(usual));
+        let first = late.map(|one| one.done).min().unwrap_or(to);
+        return Some(first.min(to).minus(usual));
     }
+    let held = took(good) > usual * 3 + HELD;
+    Some(match (hung(last), held) {
+        // Overtaken, or given up: where the good answer was held up too, it came with the service.
+        (true, true) => back,
+        (true, false) => middle(last.sent.plus(usual), good.done),
+        (false, true) => middle(last.done, back),
+        // A new connection takes longer than a kept one: the first attempt met the service when it was sent.
+        (false, false) => middle(last.done, good.sent),
+    })
+}
+
+/// The late answers came together with each other or with the first good one: sent apart, they were held up by the same
+/// thing. A service that comes back answers what has waited in any order, and takes a moment for it.
+fn released(bad: &[&Attempt], good: &Attempt, usual: Duration) -> bool {
+    let Some((last, before)) = bad.split_last() else { return false };
+    let apart = |one: Offset, other: Offset| one.since(other).max(other.since(one));
+    let near = |one: &Attempt, other: &Attempt| {
+        one.told().is_some() && apart(one.done, other.done) * 2 <= apart(one.sent, other.sent)
+    };
+    let together = last.told().is_some() && last.done <= good.done.plus(usual.max(TOGETHER));
+    together || near(last, good) || before.last().is_some_and(|one| last.told().is_some() && near(one, last))
 }
 
 /// The longest outage that could have passed unseen from `from` on: between the sending of one good

@@ -181,6 +181,23 @@ fn a_hang_shorter_than_the_deadline_ends_with_the_answers_that_it_held_up() {
     assert_eq!(only(&hang), (106_000, 143_000, [100_000, 144_000, 130_000, 144_000]));
 }
 
+/// A frozen API server took 20 ms to answer what had waited, in any order, and its outage was thought to have ended half
+/// a period before.
+#[test]
+fn what_a_service_answers_in_any_order_when_it_is_back_was_held_up_by_the_same_thing() {
+    let thawed = probed(|sent| {
+        let at = match sent {
+            110_000 => 147_000,
+            120_000 => 144_000,
+            130_000 => 146_500,
+            140_000 => 145_000,
+            _ => sent + 1_000,
+        };
+        (at, None)
+    });
+    assert_eq!(only(&thawed).1, 143_000);
+}
+
 #[test]
 fn refusals_began_and_ended_in_the_middle_between_good_and_bad() {
     let refused = |sent| (sent + 200, Some(FailureClass::Refused));

@@ -14,7 +14,7 @@ use crate::{
 
 /// Filling may take so long: the node's own deadline is not to free what is still being filled. A kind node's
 /// command for it is given up after two minutes.
-const FILLING: Duration = Duration::from_secs(120);
+pub const ETCD_FILLING: Duration = Duration::from_secs(120);
 /// A member raises the alarm with its first refusal.
 const RAISED: Duration = Duration::from_secs(5);
 
@@ -25,7 +25,7 @@ pub(super) async fn inject(context: &Context, step: u32, fault: &FillEtcd) -> Re
     let node = &nodes[0];
     let text = format!("etcd's quota used up through the member on {node} ({})", fault.on);
     let step = context.step(step, "fillEtcd", &nodes, text);
-    let armed = step.arm(node, NodeAction::EtcdFree, fault.hold.0 + FILLING).await?;
+    let armed = step.arm(node, NodeAction::EtcdFree, fault.hold.0 + ETCD_FILLING).await?;
     let filled = step.inject(node, NodeAction::EtcdFill).await;
     let look = |check: &str, shows: fn(&ActionReport) -> bool| Last {
         node: node.clone(),

@@ -13,6 +13,7 @@ mod slow;
 mod static_pod;
 mod unit;
 
+pub use fill_etcd::ETCD_FILLING;
 use recoup_model::spec::Step;
 
 use crate::context::{Broken, Context};

@@ -1,13 +1,14 @@
 //! False verdicts that real clusters have shown, each mended.
 
 use crate::{
-    common::{FAULT, Story, at},
+    common::{FAULT, Story, at, well},
     judge::{STOP, assert_bounds, asserted, kill},
 };
 use recoup_model::{
     event::{Event, Record, WatchNews},
     machine::Processors,
     observation::{FailureClass, Observed},
+    plan::Stream,
     verdict::{ExperimentResult, Measure, Verdict},
 };
 
@@ -157,4 +158,79 @@ fn a_crowd_of_a_moment_does_not_excuse_a_cluster_that_stays_unhealthy() {
     assert_eq!(throughout.verdict, Verdict::Inconclusive, "{:?}", throughout.reasons);
     let moment = unhealthy(|second| if (second - FAULT).abs() < 1.0 { 700 } else { 0 });
     assert_eq!(moment.verdict, Verdict::Fail, "{:?}", moment.reasons);
+}
+
+/// Every pod and prober of a node that the fault had not hit was starved for a second, and six requests to the pod
+/// there failed an experiment in which not one was to be lost.
+#[test]
+fn a_node_that_stands_still_as_a_whole_is_not_the_faults_doing() {
+    let (from, to) = (FAULT + 3.0, FAULT + 4.0);
+    let judged = |target: &str, prober: f64| {
+        let gap = asserted("gap: {of: workload/service/w1, max: 0s}");
+        let story = Story::new("signal: {process: kube-proxy, on: worker, signal: KILL}", &gap, target);
+        let failing = |failure, until: f64| {
+            move |stream: &Stream, n: u64, t: f64| {
+                if (from..until).contains(&t) { Err(failure) } else { Ok(well(stream, n)) }
+            }
+        };
+        let story = story
+            .told("workload/service/w1", failing(FailureClass::Timeout, from + 0.3))
+            .told("workload/pod/w2", failing(FailureClass::Observer, prober))
+            .takes("workload/", move |_, t| if (from..to).contains(&t) { 1.0 } else { 0.005 });
+        story.judged()
+    };
+    let still = judged("cp1", to);
+    assert_eq!(still.verdict, Verdict::Inconclusive, "{:?}", still.reasons);
+    assert!(still.reasons[0].contains("w2 as a whole stood still"), "{:?}", still.reasons);
+    // The node was hit, or its prober answered but for one attempt.
+    for (why, judged) in [("hit", judged("w2", to)), ("well", judged("cp1", from + 0.05))] {
+        assert_eq!(judged.verdict, Verdict::Fail, "{why}: {:?}", judged.reasons);
+    }
+}
+
+/// After 1.8 s all was well, and one write that waited for longer than a second, three seconds later and again after
+/// that, made 8 s of it.
+#[test]
+fn a_moments_relapse_on_a_full_machine_is_no_failure_of_the_clusters() {
+    let judged = |idle: u64, relapse: f64| {
+        let milestone = "  milestones:\n    - {name: m, when: {stable: api/write/cp2/reused}, within: 4s}";
+        let story = kill(milestone).told("api/write/cp2", move |stream, n, t| {
+            let after = t - FAULT;
+            let down = (0.0..1.8).contains(&after) || (4.0..4.0 + relapse).contains(&after);
+            if down { Err(FailureClass::Timeout) } else { Ok(well(stream, n)) }
+        });
+        let reading = |n: u64| {
+            let (idle_ms, busy_ms) = (n * idle, n * (10_000 - idle));
+            let cluster_ms = busy_ms;
+            Processors { count: 2, busy_ms, idle_ms, cluster_ms, ..Processors::default() }
+        };
+        let more = (0..=12_u32).map(|n| {
+            let event = Event::Processors(reading(u64::from(n)));
+            Record { at: at(f64::from(n) * 5.0), event }
+        });
+        Story { more: more.collect(), ..story }.judged()
+    };
+    let full = judged(500, 0.6);
+    assert_eq!(full.verdict, Verdict::Inconclusive, "{:?}", full.reasons);
+    assert!(
+        full.reasons[0].contains("less than one processor of this machine was idle"),
+        "{:?}",
+        full.reasons
+    );
+    assert_eq!(judged(6000, 0.6).verdict, Verdict::Fail, "a processor was idle");
+    assert_eq!(judged(500, 2.5).verdict, Verdict::Fail, "down for longer than the budget in all");
+}
+
+/// A crowd that came long after an outage excused it.
+#[test]
+fn a_crowd_excuses_nothing_that_was_over_before_it_came() {
+    let judged = |assertion: &str| {
+        let story = kill(assertion).down("api/write/cp2", FAULT, FAULT + 8.0);
+        Story { more: used(|second| if second < FAULT + 20.0 { 0 } else { 600 }), ..story }.judged()
+    };
+    let milestone = "  milestones:\n    - {name: m, when: {stable: api/write/cp2/reused}, within: 5s}";
+    for text in [milestone.to_owned(), asserted("gap: {of: api/write/cp2/reused, max: 1s}")] {
+        let judged = judged(&text);
+        assert_eq!(judged.verdict, Verdict::Fail, "{:?}", judged.reasons);
+    }
 }

@@ -27,6 +27,11 @@ use super::{heartbeat::Stall, target::Truth};
 const PORT: u16 = 6443;
 /// What it reads: an object of every cluster that kubeadm made, from memory, as the probes read theirs.
 const OBJECT: &str = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config?resourceVersion=0";
+/// Kept connections, which ask in turn: a thawed server answers one of them some 10 ms before another, and of few the
+/// one that is measured would be the last too often.
+const CONNECTIONS: usize = 10;
+/// They ask so many times a period, all together, and no faster than every 10 ms: what has waited is work for the server.
+const IN_TURN: (u32, Duration) = (3, Duration::from_millis(10));
 /// A server that has not answered by then is slow, not thawing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -79,7 +84,7 @@ pub fn slow_by_itself(asked: &[Asked], frozen: &[Truth], slow: Duration) -> Vec<
     slow.map(|one| Stall { from: one.sent, to: one.over }).collect()
 }
 
-/// A client of a kind of connection, with a thread of its own.
+/// Clients of a kind of connection, with a thread of their own.
 pub struct Witness {
     /// There until it is dropped, which must not wait: that is done on another runtime's thread.
     runtime: Option<Runtime>,
@@ -87,8 +92,8 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Asks the API server at that address once a period, whatever became of the requests before; with a client's
-    /// certificate and key, as PEM.
+    /// They ask the API server at that address, on a new connection once a period or on the kept ones in turn, whatever
+    /// became of the requests before; with a client's certificate and key, as PEM.
     pub fn start(
         address: IpAddr,
         identity: &[u8],
@@ -98,21 +103,27 @@ impl Witness {
     ) -> Result<Witness> {
         // Another may be installed already: either serves.
         let _ = ring::default_provider().install_default();
-        let client = reqwest::Client::builder().identity(Identity::from_pem(identity)?);
-        let client = match conn {
-            Conn::Reused => client,
-            Conn::New => client.http1_only().pool_max_idle_per_host(0),
+        let client = || {
+            let client = reqwest::Client::builder().identity(Identity::from_pem(identity)?);
+            let client = match conn {
+                Conn::Reused => client,
+                Conn::New => client.http1_only().pool_max_idle_per_host(0),
+            };
+            // Whose certificate it is matters to nobody here: what counts is when an answer comes.
+            client.danger_accept_invalid_certs(true).build().context("a client for the API server")
         };
-        // Whose certificate it is matters to nobody here: what counts is when an answer comes.
-        let client =
-            client.danger_accept_invalid_certs(true).build().context("a client for the API server")?;
+        let (connections, period) = match conn {
+            Conn::Reused => (CONNECTIONS, (period / IN_TURN.0).max(IN_TURN.1)),
+            Conn::New => (1, period),
+        };
+        let clients = (0..connections).map(|_| client()).collect::<Result<Vec<_>>>()?;
         let url = format!("https://{}{OBJECT}", SocketAddr::new(address, PORT));
         let (runtime, asked) = (real_time()?, Arc::<Mutex<Vec<Asked>>>::default());
         let noted = Arc::clone(&asked);
         runtime.spawn(async move {
             let mut ticks = interval(period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
+            for client in clients.iter().cycle() {
                 ticks.tick().await;
                 let (request, noted) = (client.get(&url).send(), Arc::clone(&noted));
                 tokio::spawn(async move {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
 use recoup_clusters::{Cluster, LOAD_PREPARED};
-use recoup_engine::{FLAGS_LIFE, choose::cluster_lacks};
+use recoup_engine::{ETCD_FILLING, FLAGS_LIFE, choose::cluster_lacks};
 use recoup_model::{
     plan::Plan,
     spec::{SUITES, Step, load},
@@ -19,8 +19,6 @@ const LONGEST_HOLD_S: f64 = 60.0;
 const AFTER_S: f64 = 7.0;
 /// Baselines to try: the shortest that the fastest probe's rate allows is taken, since nothing is judged.
 const BASELINES: [&str; 4] = ["2s", "3s", "5s", "10s"];
-/// A node frees etcd by itself so much later than other faults are undone (see the engine's `fillEtcd`).
-const FILLING: Duration = Duration::from_secs(120);
 /// A node that removes what a load made waits for the namespace's end: twenty looks, each up to a second and a half on
 /// a busy machine.
 const REMOVING: Duration = Duration::from_secs(30);
@@ -45,7 +43,7 @@ impl Candidate {
 fn armed_for(step: &Step) -> Duration {
     let hold = step.hold().unwrap_or_default().0;
     match step {
-        Step::FillEtcd(_) => hold + FILLING,
+        Step::FillEtcd(_) => hold + ETCD_FILLING,
         Step::Load(_) => hold + LOAD_PREPARED + REMOVING,
         _ => hold,
     }
