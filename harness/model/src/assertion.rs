@@ -111,14 +111,19 @@ fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
             }
         }
     }
-    let blind = unseen_longer(&matching, max, fault, end).or_else(|| too_many_lost(&matching, max, fault));
-    let lost = lost_words(&matching, max, fault);
+    // Where not one request may fail, an attempt that nobody can speak of counts.
+    let lost = if max.0.is_zero() { lost(&matching, fault) } else { Vec::new() };
+    let blind = unseen_longer(&matching, max, fault, end).or_else(|| too_many(&lost));
     let Some(Grave { verdict, measure, words, over, .. }) = gravest else {
         if let Some(blind) = blind {
             return Came::unknown(format!("{blind}; at most {max} allowed"));
         }
         let of = if matching.len() == 1 { "the stream" } else { "any of the streams" };
-        return Came::new(Verdict::Pass, format!("no attempt of {of} failed{lost}; at most {max} allowed"));
+        let aside = match lost.iter().map(|(lost, ..)| lost).sum::<usize>() {
+            0 => String::new(),
+            lost => format!(" (recoup itself lost {lost}, which say nothing)"),
+        };
+        return Came::new(Verdict::Pass, format!("no attempt of {of} failed{aside}; at most {max} allowed"));
     };
     let detail = format!("{words}; at most {max} allowed");
     let (verdict, detail) = match blind {
@@ -173,28 +178,19 @@ impl Grave {
     }
 }
 
-/// The attempts since the fault that recoup itself lost, and how many there were.
-fn lost(series: &Series, fault: Moment) -> (usize, usize) {
-    let since = || series.attempts.iter().filter(|attempt| attempt.sent >= fault.low);
-    (since().filter(|attempt| attempt.outcome == Outcome::Lost).count(), since().count())
+/// By stream: the attempts since the fault that recoup itself lost, and how many there were.
+fn lost<'t>(matching: &[&'t Series], fault: Moment) -> Vec<(usize, usize, &'t str)> {
+    let each = matching.iter().map(|series| {
+        let since = || series.attempts.iter().filter(|attempt| attempt.sent >= fault.low);
+        let lost = since().filter(|attempt| attempt.outcome == Outcome::Lost).count();
+        (lost, since().count(), series.stream.name.as_str())
+    });
+    each.collect()
 }
 
-/// Where not one request may fail, an attempt that nobody can speak of is told.
-fn lost_words(matching: &[&Series], max: Span, fault: Moment) -> String {
-    let all = matching.iter().map(|series| lost(series, fault).0).sum::<usize>();
-    match (max.0.is_zero(), all) {
-        (false, _) | (_, 0) => String::new(),
-        (true, lost) => format!(" (recoup itself lost {lost}, which say nothing)"),
-    }
-}
-
-/// Where not one request may fail, and more than one in [`FEW`] says nothing, it cannot be told that none did.
-fn too_many_lost(matching: &[&Series], max: Span, fault: Moment) -> Option<String> {
-    if !max.0.is_zero() {
-        return None;
-    }
-    let each = matching.iter().map(|series| (lost(series, fault), &series.stream.name));
-    let ((lost, all), stream) = each.filter(|((lost, all), _)| lost * FEW > *all).max()?;
+/// Where more than one in [`FEW`] says nothing, it cannot be told that none failed.
+fn too_many(lost: &[(usize, usize, &str)]) -> Option<String> {
+    let (lost, all, stream) = lost.iter().filter(|(lost, all, _)| lost * FEW > *all).max()?;
     Some(format!("{stream}: recoup itself lost {lost} of {all} attempts since the fault, which say nothing"))
 }
 

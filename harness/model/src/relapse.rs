@@ -27,9 +27,9 @@ pub(crate) fn excuse(timeline: &Timeline, mut interval: Interval) -> Interval {
             continue;
         }
         let Some(last) = undisturbed(series, &outages, timeline.plan.stable.0) else { return interval };
-        let Some((down, first, relapses)) = down(&outages[..=last], interval.from) else { return interval };
+        let Some((first, relapses)) = down(&outages[..=last], interval.from) else { return interval };
         let starved = |one: &Outage| machine::starved(timeline, one.from, one.to.unwrap_or(one.end_low));
-        if down > budget.0 || !outages[1..=last].iter().all(starved) {
+        if first + relapses > budget.0 || !outages[1..=last].iter().all(starved) {
             return interval;
         }
         let words = format!(
@@ -50,10 +50,9 @@ pub(crate) fn excuse(timeline: &Timeline, mut interval: Interval) -> Interval {
     interval
 }
 
-/// For how long it was down in all, counted from `from`: until the end of the first outage, and in the others.
-fn down(outages: &[Outage], from: Offset) -> Option<(Duration, Duration, Duration)> {
+/// For how long it was down: from `from` to the end of the first outage, and in the others together.
+fn down(outages: &[Outage], from: Offset) -> Option<(Duration, Duration)> {
     let (first, others) = outages.split_first()?;
-    let first = first.to?.since(from);
     let relapses = others.iter().map(|one| Some(one.to?.since(one.from))).sum::<Option<Duration>>()?;
-    Some((first + relapses, first, relapses))
+    Some((first.to?.since(from), relapses))
 }
