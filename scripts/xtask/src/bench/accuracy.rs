@@ -9,7 +9,9 @@ use recoup_model::{machine::Processors, observation::Conn, outage::outages, time
 
 use super::{
     cell::groups,
-    command, freeze,
+    command,
+    explain::explain,
+    freeze,
     heartbeat::worst,
     load::burners,
     machine::Machine,
@@ -126,7 +128,12 @@ fn own(args: &command::Accuracy, period: Duration, busy: bool, rows: &mut Rows) 
 pub fn add(rows: &mut Rows, period: Duration, busy: bool, one: &Measured) {
     let key = Key { busy, period, mode: one.cell.mode, new: one.conn == Conn::New, tls: one.cell.tls };
     let figures = rows.entry(key).or_default();
-    figures.score.add(&score(&one.truths, &outages(&one.attempts), 2 * period, &one.stalls));
+    let found = score(&one.truths, &outages(&one.attempts), 2 * period, &one.stalls);
+    for (truth, outage) in &found.odd {
+        let seen = explain(truth, outage.as_ref(), &one.attempts, &one.stalls, period);
+        eprintln!("{key:?}: {seen}");
+    }
+    figures.score.add(&found);
     figures.attempts += one.attempts.len();
     figures.lost += lost(&one.attempts);
     figures.latest = figures.latest.max(lateness(&one.attempts).1);

@@ -7,6 +7,7 @@ mod cell;
 mod cluster;
 mod command;
 mod delay;
+mod explain;
 mod freeze;
 mod heartbeat;
 mod load;

@@ -32,6 +32,8 @@ pub struct Score {
     pub width: Vec<f64>,
     /// How long the target itself needed to go down or up, at most.
     pub fuzzy: f64,
+    /// What was missed, or measured with bounds that did not hold.
+    pub odd: Vec<(Truth, Option<Outage>)>,
 }
 
 /// Errors in a few figures, in milliseconds.
@@ -92,6 +94,7 @@ impl Score {
         self.end.extend(&other.end);
         self.width.extend(&other.width);
         self.fuzzy = self.fuzzy.max(other.fuzzy);
+        self.odd.extend_from_slice(&other.odd);
     }
 
     /// Everything that is not as it should be at that period, each in words.
@@ -164,7 +167,10 @@ pub fn score(truths: &[Truth], outages: &[Outage], certain: Duration, stalls: &[
         score.fuzzy = score.fuzzy.max(wide(truth.start)).max(wide(truth.end));
         let best = (0..outages.len()).max_by_key(|n| overlap(truth, &outages[*n]));
         let Some(found) = best.filter(|n| !overlap(truth, &outages[*n]).is_zero()) else {
-            score.missed += usize::from(must);
+            if must {
+                score.missed += 1;
+                score.odd.push((*truth, None));
+            }
             continue;
         };
         if taken[found] {
@@ -207,7 +213,10 @@ fn measured(score: &mut Score, truth: Truth, outage: &Outage) {
     let within = |low: Offset, high: Offset, (from, to): (Offset, Offset)| low <= to && from <= high;
     let starts = within(outage.start_low, outage.start_high, truth.start);
     let ends = within(outage.end_low, to, truth.end);
-    score.outside += usize::from(!(starts && ends));
+    if !(starts && ends) {
+        score.outside += 1;
+        score.odd.push((truth, Some(outage.clone())));
+    }
     let (longest, shortest) = (to.since(outage.start_low), outage.end_low.since(outage.start_high));
     score.width.push(longest.saturating_sub(shortest).as_secs_f64() * 1e3);
 }
@@ -246,12 +255,14 @@ mod tests {
         assert_eq!(good.length, [0.0, 0.0, 0.0]);
         assert!(good.complaints(Duration::from_millis(10)).is_empty());
         assert_eq!(score(&right[1..]).missed, 1);
+        assert_eq!(score(&right[1..]).odd, [(truths[0], None)]);
         assert_eq!(score(&[outage(105_000, 255_000), right[2].clone()]).merged, 1);
         let more = [&right[..], &[outage(405_000, 410_000)]].concat();
         assert_eq!(score(&more).invented, 1);
         // Seen 20 ms late: beyond its own bounds.
         let late = [outage(125_000, 155_000), right[1].clone(), right[2].clone()];
         assert_eq!(score(&late).outside, 1);
+        assert_eq!(score(&late).odd, [(truths[0], Some(late[0].clone()))]);
         // Three outages are too few to tell a bias from chance.
         assert_eq!(score(&late).complaints(Duration::from_millis(10)).len(), 1);
     }

@@ -77,11 +77,14 @@ impl Freeze {
     }
 }
 
-/// When the server was slow without having been frozen.
+/// When the server was slow without having been frozen. So it was, too, where it took longer than twice `slow` to answer
+/// what had waited: nobody knows then since when it was back.
 pub fn slow_by_itself(asked: &[Asked], frozen: &[Truth], slow: Duration) -> Vec<Stall> {
     let held = |one: &Asked| frozen.iter().any(|truth| truth.start.0 <= one.over && one.sent <= truth.end.1);
-    let slow = asked.iter().filter(|one| one.slow(slow) && !held(one));
-    slow.map(|one| Stall { from: one.sent, to: one.over }).collect()
+    let unheld = asked.iter().filter(|one| one.slow(slow) && !held(one));
+    let unheld = unheld.map(|one| Stall { from: one.sent, to: one.over });
+    let ends = frozen.iter().map(|truth| Stall { from: truth.end.0, to: truth.end.1 });
+    unheld.chain(ends.filter(|end| end.to.since(end.from) > 2 * slow)).collect()
 }
 
 /// Clients of a kind of connection, with a thread of their own.
@@ -186,6 +189,7 @@ mod tests {
         assert_eq!(truth.end, (at(100), at(170)));
         let alone = slow_by_itself(&asked, &[truth], slow);
         let stall = |from: u64, to: u64| Stall { from: at(from), to: at(to) };
-        assert_eq!(alone, [stall(0, 30), stall(200, 230), stall(300, 301)]);
+        assert_eq!(alone, [stall(0, 30), stall(200, 230), stall(300, 301), stall(100, 170)]);
+        assert_eq!(slow_by_itself(&[], &[truth], slow * 4), [], "within what a thaw takes");
     }
 }
