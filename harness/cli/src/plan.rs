@@ -34,8 +34,8 @@ pub fn plan(args: &args::Plan) -> Result<Exit> {
     let runtime = if args.cluster == Choice::Sim { virtual_time()? } else { real_time()? };
     let sources = runtime.block_on(sources(args, &plans))?;
     let mut text = String::new();
-    for source in sources.values() {
-        text += &format!("settings: {}\n", source.whose);
+    for (profile, source) in &sources {
+        text += &format!("settings for profile {profile}: {}\n", source.whose);
         for doubt in &source.config.doubts {
             text += &format!("  in doubt: {doubt}\n");
         }
@@ -45,8 +45,10 @@ pub fn plan(args: &args::Plan) -> Result<Exit> {
     for plan in &plans {
         // There is one for the profile of each plan.
         let Some(source) = sources.get(&plan.profile) else { continue };
-        text += &describe(plan, source)?;
-        let (from, to) = words::duration(plan);
+        let config = with_flags(&source.config, &plan.flags);
+        let plan = Plan { predictions: predict(plan, &config), ..plan.clone() };
+        text += &describe(&plan, &config, source.cluster.as_deref())?;
+        let (from, to) = words::duration(&plan);
         least += from;
         most += to;
     }
@@ -186,13 +188,13 @@ fn seconds(span: Span) -> String {
     format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn describe(plan: &Plan, source: &Source) -> Result<String> {
+/// `config` has the plan's own flags in it, and its predictions follow from that.
+fn describe(plan: &Plan, config: &Configuration, cluster: Option<&dyn Cluster>) -> Result<String> {
     let profile = Profile::load(&plan.profile)?;
     let (least, most) = words::duration(plan);
     let mut text = format!("{}\n", plan.id);
     let mut line = |head: &str, body: String| text += &format!("  {head:<11} {body}\n");
     line("believed", plan.hypothesis.split_whitespace().collect::<Vec<_>>().join(" "));
-    let cluster = source.cluster.as_deref();
     let nodes_of = |role| {
         cluster.map_or_else(|| profile.count(role), |found| found.fingerprint().with_role(role).count())
     };
@@ -228,19 +230,16 @@ fn describe(plan: &Plan, source: &Source) -> Result<String> {
     }
     line(
         "recovery",
-        format!("good for {} counts as stable; observed for up to {}", plan.stable, plan.observe),
+        format!("good for {} counts as stable; observed for up to {}", plan.stable, plan.observed()),
     );
-    let config = with_flags(&source.config, &plan.flags);
-    let predictions = predict(plan, &config);
-    let unpredicted = unpredicted(plan, &config);
-    line("settings", source.whose.clone());
+    let unpredicted = unpredicted(plan, config);
     for (pod, args) in &plan.flags {
         let args: Vec<String> = args.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
-        line("", format!("{} {} while it lasts", pod.process(), args.join(" ")));
+        line("settings", format!("{} {} while it lasts", pod.process(), args.join(" ")));
     }
     for milestone in &plan.milestones {
         line("measured", words::milestone(milestone));
-        if let Some(prediction) = predictions.get(&milestone.name) {
+        if let Some(prediction) = plan.predictions.get(&milestone.name) {
             line("", format!("  predicted {} to {}", seconds(prediction.low), seconds(prediction.high)));
             for addend in &prediction.arithmetic {
                 line("", format!("    {addend}"));

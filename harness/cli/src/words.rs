@@ -189,7 +189,8 @@ pub fn assertion(assertion: &Assertion) -> String {
     }
 }
 
-/// How long an experiment takes: at least (everything comes at once), at most (something never comes).
+/// How long an experiment takes: at least (everything comes at once), at most (something never comes; the longer
+/// where the plan's predictions are there).
 /// Setting up and the health checks, some seconds each, are not in it.
 #[must_use]
 pub fn duration(plan: &Plan) -> (Duration, Duration) {
@@ -204,7 +205,7 @@ pub fn duration(plan: &Plan) -> (Duration, Duration) {
         over = over.max(begins + step.hold().unwrap_or_default().0);
     }
     let least = plan.baseline.0 + over.max(begins) + plan.stable.0;
-    (least, plan.baseline.0 + over.max(begins) + plan.observe.0)
+    (least, plan.baseline.0 + over.max(begins) + plan.observed().0)
 }
 
 /// A length of time for people: seconds, or whole minutes.

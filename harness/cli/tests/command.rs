@@ -167,10 +167,13 @@ fn a_plan_says_whose_settings_its_intervals_follow_from() {
         stdout
     };
     let documented = plan(&["etcd/leader-loss/kill"]);
-    assert!(documented.starts_with("settings: documented defaults of Kubernetes 1."), "{documented}");
+    assert!(
+        documented.starts_with("settings for profile ha: documented defaults of Kubernetes 1."),
+        "{documented}"
+    );
     assert!(documented.contains("(default of etcd)"), "{documented}");
     let simulated = plan(&["etcd/leader-loss/kill", "--cluster", "sim", "--name", "mine"]);
-    let heading = "settings: read from SIMULATED cluster mine, Kubernetes v1.33.0\n";
+    let heading = "settings for profile ha: read from SIMULATED cluster mine, Kubernetes v1.33.0\n";
     assert!(simulated.starts_with(heading), "{simulated}");
     assert!(simulated.contains("(the simulation's model)"), "{simulated}");
     assert!(!simulated.contains("documented") && !simulated.contains("(default of etcd)"), "{simulated}");
