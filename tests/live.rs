@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use recoup_clusters::{Profile, Provider};
 use recoup_engine::{
-    EngineError, Left, Session, Settings,
+    EngineError, Left, Session, Settings, TRIES,
     choose::{Choice, Chosen, choose, cluster_lacks, profile_lacks, provider},
     reader::read_run,
     reaper, runtime,
@@ -51,7 +51,7 @@ struct UnderWay {
 }
 
 impl Live {
-    /// Reads RECOUP_CLUSTER, RECOUP_NAME, RECOUP_ADOPT, RECOUP_RUNS and RECOUP_KEEP, and finds out which
+    /// Reads RECOUP_CLUSTER, RECOUP_NAME, RECOUP_ADOPT, RECOUP_RUNS, RECOUP_KEEP and RECOUP_TRIES, and finds out which
     /// provider there is. Changes nothing.
     ///
     /// # Errors
@@ -79,6 +79,13 @@ impl Live {
             image: None,
             version: read("RECOUP_KUBERNETES"),
             delete: !keep,
+            tries: match read("RECOUP_TRIES") {
+                Some(text) => {
+                    let tries = text.parse().ok().filter(|tries| *tries > 0);
+                    tries.with_context(|| format!("RECOUP_TRIES: {text:?} is no number from 1 on"))?
+                }
+                None => TRIES,
+            },
             reaper: reaper(),
             cancel: CancellationToken::new(),
         };
@@ -243,6 +250,9 @@ pub fn explain(result: &ExperimentResult, dir: &Path) -> String {
     let mut text = format!("{}: {}\n", result.verdict, result.hypothesis);
     if result.simulated {
         text += "SIMULATED: this says nothing about any real cluster\n";
+    }
+    for (number, earlier) in (1..).zip(&result.earlier) {
+        text += &format!("try {number} came to no verdict either: {}\n", earlier.reasons.join("; "));
     }
     for reason in &result.reasons {
         text += &format!("- {reason}\n");

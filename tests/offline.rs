@@ -43,6 +43,8 @@ pub struct Lab {
     pub sim: Arc<SimProvider>,
     /// What sessions are started with in place of `sim`, where set.
     pub provider: Option<Arc<dyn Provider>>,
+    /// How often its sessions make an experiment that comes to no verdict.
+    pub tries: u32,
     /// Cancels its runs.
     pub cancel: CancellationToken,
     records: Arc<Mutex<Vec<Record>>>,
@@ -68,6 +70,7 @@ impl Lab {
             runs: tempfile::tempdir()?,
             sim: Arc::new(SimProvider::new()),
             provider: None,
+            tries: 1,
             cancel: CancellationToken::new(),
             records: Arc::default(),
         })
@@ -103,6 +106,7 @@ impl Lab {
             version: None,
             adopt: false,
             delete: false,
+            tries: self.tries,
             reaper: None,
             cancel: self.cancel.clone(),
         };

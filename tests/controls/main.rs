@@ -136,6 +136,8 @@ impl Program {
         let mut settings = self.settings.clone();
         // The next control is to find the cluster; what was made is deleted at the end of all.
         settings.delete = false;
+        // No verdict is what many of them are to come to.
+        settings.tries = 1;
         if provider == ProviderKind::Sim {
             settings.reaper = None;
             settings.adopt = false;

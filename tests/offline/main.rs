@@ -7,6 +7,7 @@ mod flags;
 mod left;
 mod load;
 mod predictions;
+mod quiet;
 mod records;
 mod truth;
 mod undo;

@@ -111,6 +111,11 @@ pub struct Run {
     /// intervals, and drift from trial to trial.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub repeat: u32,
+    /// Make an experiment that comes to no verdict on the cluster so often at most: one that was made on a machine
+    /// too busy to say anything may tell the next time. A verdict stands; the tries before it are told with it
+    /// [default: 2, and with --repeat 1].
+    #[arg(long, value_name = "N", env = "RECOUP_TRIES", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub tries: Option<u32>,
     /// Delete the clusters that this run made when it is over, however it ends: should this process be killed, a
     /// second one that watches over it (the reaper) undoes every fault within 15 s, deletes what was only half made,
     /// and with this option what was made.

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use recoup_clusters::{Profile, Provider};
 use recoup_engine::{
-    Ending, EngineError, Left, Session, Settings,
+    Ending, EngineError, Left, Session, Settings, TRIES,
     choose::{choose, cluster_lacks, profile_lacks, provider},
     reader::read_run,
 };
@@ -107,6 +107,8 @@ fn settings(args: &args::Run) -> Settings {
         version: args.making.kubernetes.clone(),
         adopt: args.adopt.is_some(),
         delete: args.delete,
+        // Of what is repeated another trial follows anyway.
+        tries: args.tries.unwrap_or(if args.repeat > 1 { 1 } else { TRIES }),
         reaper: crate::reap::command(),
         cancel: CancellationToken::new(),
     }

@@ -37,8 +37,9 @@ const HEALTH_LIMIT: Duration = Duration::from_secs(150);
 /// A thawed lease holder exits when it could not renew for its renew deadline (10 s by default), and may
 /// have been within an attempt with its own timeout.
 const EXIT_LIMIT: Duration = Duration::from_secs(30);
-/// How often a baseline is begun before the experiment goes on with one that is not quiet.
-const BASELINES: u32 = 3;
+/// How long a quiet baseline is waited for: an etcd whose leader was killed, or a machine that somebody else uses, may
+/// take minutes to come to rest. Without one nothing is broken, since nothing could be said of it.
+const QUIET_LIMIT: Duration = Duration::from_secs(180);
 /// How often an endpoint of a healthy cluster is asked for what was written, a second apart, until it tells.
 const READS: u32 = 5;
 /// Between two looks at what is recorded.
@@ -257,7 +258,9 @@ async fn disturb(context: Context, plan: Plan) -> Result<(), Broken> {
     let mut task = tokio::task::JoinSet::new();
     task.spawn(async move {
         let recorder = &context.recorder;
-        baseline(&context, &plan).await;
+        if !baseline(&context, &plan).await {
+            return Ok(());
+        }
         recorder.record(Event::PhaseStarted { phase: Phase::Fault });
         for (index, step) in plan.steps.iter().enumerate() {
             faults::inject(&context, u32::try_from(index + 1).unwrap_or(u32::MAX), step).await?;
@@ -271,21 +274,25 @@ async fn disturb(context: Context, plan: Plan) -> Result<(), Broken> {
     }
 }
 
-/// Undisturbed probing. A machine that was busy with something else for a moment gets another chance; what
-/// is not quiet then either makes the verdict Inconclusive.
-async fn baseline(context: &Context, plan: &Plan) {
-    for round in 1..=BASELINES {
+/// Undisturbed probing, begun again until it is quiet; false where it was not within [`QUIET_LIMIT`].
+async fn baseline(context: &Context, plan: &Plan) -> bool {
+    let deadline = Instant::now() + QUIET_LIMIT;
+    for round in 1.. {
         context.recorder.record(Event::PhaseStarted { phase: Phase::Baseline });
         sleep(plan.baseline.0).await;
         let mut live = Live::new(plan, context.cluster.fingerprint());
         context.recorder.experiment().iter().for_each(|record| live.push(record));
         let unquiet = live.unquiet();
-        if unquiet.is_empty() || round == BASELINES {
-            return;
+        if unquiet.is_empty() {
+            return true;
         }
-        let message = format!("baseline {round} of at most {BASELINES} begins again: {}", unquiet.join("; "));
+        if Instant::now() + plan.baseline.0 > deadline {
+            break;
+        }
+        let message = format!("baseline {round} begins again: {}", unquiet.join("; "));
         context.recorder.record(Event::Note { message });
     }
+    false
 }
 
 /// Waits for the last undo and then until every milestone has come, or for `observe`.

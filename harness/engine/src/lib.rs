@@ -28,4 +28,4 @@ mod watchers;
 pub use ending::{Ending, Left};
 pub use faults::ETCD_FILLING;
 pub use flags::FLAGS_LIFE;
-pub use session::{EVENTS, EngineError, Listener, Session, Settings};
+pub use session::{EVENTS, EngineError, Listener, Session, Settings, TRIES};

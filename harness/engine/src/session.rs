@@ -9,7 +9,7 @@ use std::{
 use recoup_clusters::{Cluster, ClusterError, Making, Profile, Provider, Wanted};
 use recoup_model::{
     event::{Event, FORMAT, Record},
-    plan::Plan,
+    plan::{Earlier, Plan},
     repetition::trial_seed,
     residue::ByNode,
     run::RecordError,
@@ -34,6 +34,9 @@ use crate::{
 /// The record's file name in a run's directory.
 pub const EVENTS: &str = "events.jsonl";
 
+/// How often an experiment that comes to no verdict is made, where nobody says otherwise.
+pub const TRIES: u32 = 2;
+
 /// Told every record as it is written; must not block.
 pub type Listener = Arc<dyn Fn(&Record) + Send + Sync>;
 
@@ -54,6 +57,8 @@ pub struct Settings {
     pub adopt: bool,
     /// Delete at the end the clusters that this run makes.
     pub delete: bool,
+    /// How often an experiment is made at most, while it comes to no verdict on the cluster; at least once.
+    pub tries: u32,
     /// How a reaper is started, where there is to be one (see [`crate::reaper`]); none on simulated clusters, which
     /// end with their process.
     pub reaper: Option<reaper::Command>,
@@ -242,11 +247,28 @@ impl Session {
         }
     }
 
-    /// Runs one experiment and judges it. A harness failure gives an Inconclusive result, not an error.
+    /// Runs one experiment and judges it, again while it comes to no verdict and tries are left. A harness failure
+    /// gives an Inconclusive result, not an error.
     ///
     /// # Errors
     /// Where the record cannot be written or the run was cancelled.
     pub async fn experiment(&mut self, plan: &Plan) -> Result<ExperimentResult, EngineError> {
+        let mut plan = plan.clone();
+        loop {
+            let result = self.once(&plan).await?;
+            plan.earlier.push(Earlier { started: result.started, reasons: result.reasons.clone() });
+            if result.verdict != Verdict::Inconclusive || plan.earlier.len() >= self.settings.tries as usize {
+                return Ok(result);
+            }
+            if let Err(error) = self.cluster(&plan.profile).await {
+                let message = format!("{} is not tried again: {error}", plan.id);
+                self.recorder.record(Event::Note { message });
+                return Ok(result);
+            }
+        }
+    }
+
+    async fn once(&mut self, plan: &Plan) -> Result<ExperimentResult, EngineError> {
         let cluster = self.cluster(&plan.profile).await?;
         let run = experiment::Run {
             cluster,

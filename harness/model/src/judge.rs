@@ -187,6 +187,7 @@ impl Live {
         ExperimentResult {
             id: plan.id.clone(),
             trial: plan.trial,
+            earlier: plan.earlier.clone(),
             hypothesis: plan.hypothesis.clone(),
             verdict,
             reasons,

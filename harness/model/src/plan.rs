@@ -10,7 +10,7 @@ use crate::{
     observation::Observation,
     predict::Prediction,
     spec::{Assertion, Flags, Milestone, ProbeSpecs, Rate, Step, Within, WorkloadSpec},
-    time::Span,
+    time::{Offset, Span},
 };
 
 /// One variant of one experiment, ready to run.
@@ -24,6 +24,9 @@ pub struct Plan {
     /// Which repetition it is, from 1.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub trial: u32,
+    /// The tries before this one, none of which came to a verdict on the cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
     /// Belongs to the quick set.
     pub smoke: bool,
     /// The profile that it needs.
@@ -64,6 +67,16 @@ impl Plan {
         let latest = predicted.filter_map(|m| self.predictions.get(&m.name)).map(|p| p.high).max();
         self.observe.max(Span(latest.unwrap_or_default().0 + self.stable.0))
     }
+}
+
+/// A try of an experiment that was inconclusive, and made again for that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Earlier {
+    /// When it began.
+    pub started: Offset,
+    /// Why it came to no verdict; each a sentence.
+    pub reasons: Vec<String>,
 }
 
 fn first() -> u32 {

@@ -25,6 +25,14 @@ pub(crate) fn missing(timeline: &Timeline, evidence: &[Evidence]) -> Vec<String>
     if let Some(problems) = timeline.before.as_ref().filter(|problems| !problems.is_empty()) {
         return vec![format!("the cluster was not healthy before: {}", problems.join("; "))];
     }
+    if timeline.steps.is_empty() && !timeline.plan.steps.is_empty() {
+        let mut reasons = unquiet(timeline);
+        if !reasons.is_empty() {
+            reasons.insert(0, "nothing was broken, because the baseline never was quiet".into());
+            reasons.extend(residue::missing(timeline));
+            return reasons;
+        }
+    }
     let mut reasons = Vec::new();
     if timeline.before.is_none() {
         reasons.push("the cluster's health before is not recorded".into());
@@ -42,9 +50,13 @@ pub(crate) fn missing(timeline: &Timeline, evidence: &[Evidence]) -> Vec<String>
     unrouted(timeline, &mut reasons);
     for series in decisive(timeline) {
         baseline(timeline, series, &mut reasons);
-        let lost = series.attempts.iter().filter(|attempt| !attempt.good() && !attempt.bad()).count();
-        if lost * 10 > series.attempts.len() {
-            let (name, all) = (&series.stream.name, series.attempts.len());
+        // Those of a baseline that began again say nothing of what came of the last one.
+        let counted = series.attempts.iter().filter(|attempt| attempt.sent >= timeline.started());
+        let (all, lost) = counted.fold((0, 0), |(all, lost), attempt| {
+            (all + 1, lost + usize::from(!attempt.good() && !attempt.bad()))
+        });
+        if lost * 10 > all {
+            let name = &series.stream.name;
             reasons.push(format!("{name}: the observer itself lost {lost} of {all} attempts"));
         }
     }

@@ -66,6 +66,10 @@ pub fn run_result(records: &[Record]) -> Result<RunResult, RecordError> {
             }
             Event::ExperimentStarted { plan } => {
                 experiments.extend(live.take().map(|open| cut(&open)));
+                // It is tried again: the try before is told with this one.
+                if !plan.earlier.is_empty() {
+                    experiments.pop_if(|last| last.id == plan.id && last.trial == plan.trial);
+                }
                 let cluster = current.as_ref().ok_or_else(|| RecordError::NoCluster(plan.id.clone()))?;
                 let mut open = Live::new(plan, cluster);
                 open.push(record);
@@ -129,6 +133,7 @@ fn bare(
     ExperimentResult {
         id: id.to_owned(),
         trial,
+        earlier: Vec::new(),
         hypothesis: hypothesis.to_owned(),
         verdict,
         reasons: vec![reason.to_owned()],

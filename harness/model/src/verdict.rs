@@ -10,6 +10,7 @@ use crate::{
     machine::MachineUse,
     metrics::MetricMove,
     parts::{PartResult, PartSpan},
+    plan::Earlier,
     predict::Prediction,
     repetition::Repetition,
     spec::{Flags, Milestone, Since, Within},
@@ -259,6 +260,9 @@ pub struct ExperimentResult {
     /// Which repetition it is, from 1.
     #[serde(default = "first")]
     pub trial: u32,
+    /// The tries before this one, none of which came to a verdict on the cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
     /// What was believed.
     pub hypothesis: String,
     /// What it came to.

@@ -235,10 +235,21 @@ pub(crate) fn answer(experiment: &ExperimentResult) -> String {
                     }
                 }
             }
+            if !experiment.earlier.is_empty() {
+                parts.push(format!("it took {} tries to come to a verdict", experiment.earlier.len() + 1));
+            }
             parts
         }
     };
     sentence(&parts.join("; "))
+}
+
+/// The tries before that came to nothing, a line each.
+pub(crate) fn tries(experiment: &ExperimentResult) -> impl Iterator<Item = String> {
+    let numbered = (1..).zip(&experiment.earlier);
+    numbered.map(|(number, earlier)| {
+        format!("try {number} came to no verdict on the cluster: {}", earlier.reasons.join("; "))
+    })
 }
 
 /// A capital at the start and a full stop at the end.

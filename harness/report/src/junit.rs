@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 use recoup_model::verdict::{ExperimentResult, Measure, RunResult, Verdict};
 
 use crate::{ReportError, distributions, figures, metrics, repetition};
@@ -152,8 +152,14 @@ fn cases(experiment: &ExperimentResult, trial: &str, simulated: bool) -> Vec<Tes
         cases.push(case("experiment", experiment.verdict, &reasons));
     }
     let mut cases: Vec<TestCase> = cases.into_iter().map(|c| c.write(trial, simulated)).collect();
-    // What else was seen of the fault.
     if let Some(first) = cases.first_mut() {
+        // Each try before is an error that a rerun came after: flaky, or an error still.
+        for line in figures::tries(experiment) {
+            let mut rerun = TestRerun::new(NonSuccessKind::Error);
+            rerun.set_type("inconclusive").set_message(line);
+            first.status.add_rerun(rerun);
+        }
+        // What else was seen of the fault.
         let told = [("slower", distributions::line(experiment)), ("metrics", metrics::line(experiment))];
         for (name, line) in told.iter().filter_map(|(name, line)| Some((*name, line.as_deref()?))) {
             first.add_property((name, line));

@@ -45,6 +45,7 @@ pub fn summary(run: &RunResult) -> String {
             out += &details(experiment, &repetition::mark(run, experiment));
         }
     }
+    out += &tried_again(run);
     out += &sections::compared(run);
     out += &sections::times(run);
     out += &sections::moves(run);
@@ -222,6 +223,16 @@ fn details(experiment: &ExperimentResult, trial: &str) -> String {
         out.push('\n');
     }
     out
+}
+
+/// What was made again because it had come to no verdict.
+fn tried_again(run: &RunResult) -> String {
+    let told = run.experiments.iter().flat_map(|experiment| {
+        let id = format!("{}{}", escape(&experiment.id), repetition::mark(run, experiment));
+        figures::tries(experiment).map(move |line| format!("- {id}: {}\n", escape(&line)))
+    });
+    let lines: String = told.collect();
+    if lines.is_empty() { lines } else { format!("\n### Tried again\n\n{lines}") }
 }
 
 /// Text as text: no Markdown, no HTML, no end of a table's cell.

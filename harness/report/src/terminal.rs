@@ -82,6 +82,9 @@ fn block(experiment: &ExperimentResult, trial: &str) -> String {
         let line = format!("{} {name}: {detail}", figures::sign(verdict));
         out += &wrapped(&line, "              ");
     }
+    for line in figures::tries(experiment) {
+        out += &wrapped(&format!("- {line}"), "              ");
+    }
     for load in load::told(experiment) {
         out += &loaded(load);
     }

@@ -170,10 +170,15 @@ impl Narrator {
     }
 
     fn begin(&mut self, plan: &Plan) -> Vec<String> {
-        self.number += 1;
         let trial = self.trial(&plan.id, plan.trial);
-        let line = format!("[{}/{}] {}{trial}: {}", self.number, self.total, plan.id, plan.hypothesis);
-        let total = self.total;
+        let (id, total) = (&plan.id, self.total);
+        let line = if plan.earlier.is_empty() {
+            self.number += 1;
+            format!("[{}/{total}] {id}{trial}: {}", self.number, plan.hypothesis)
+        } else {
+            let number = plan.earlier.len() + 1;
+            format!("[{}/{total}] {id}{trial}: try {number}, since none came to a verdict", self.number)
+        };
         let number = self.number;
         let trials = std::mem::take(&mut self.trials);
         *self = Narrator {

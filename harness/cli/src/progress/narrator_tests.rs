@@ -16,6 +16,7 @@ fn plan() -> Plan {
     let lease = Observation::Lease { name: "kube-scheduler".into() };
     Plan {
         trial: 1,
+        earlier: Vec::new(),
         flags: BTreeMap::new(),
         predictions: std::collections::BTreeMap::new(),
         id: "scheduler/lease-expiry/kill".into(),

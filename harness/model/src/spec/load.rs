@@ -152,6 +152,7 @@ fn plan(read: &ExperimentFile, variant: &Variant) -> Plan {
     };
     with_budgets(Plan {
         trial: 1,
+        earlier: Vec::new(),
         predictions: BTreeMap::new(),
         id,
         hypothesis: spec.hypothesis.trim().to_owned(),

@@ -214,6 +214,7 @@ fn section(number: usize, experiment: &ExperimentResult, trial: &str, names: &Na
             @if experiment.reasons.len() > told {
                 ul.reasons { @for reason in experiment.reasons.iter().skip(told) { li { (reason) } } }
             }
+            @for line in figures::tries(experiment) { p.note { (figures::sentence(&line)) } }
             @for note in &experiment.notes { p.note { "Before: " (note) } }
             @if ran {
                 @if !experiment.intervals.is_empty() {

@@ -148,6 +148,7 @@ fn start(
         version: None,
         adopt: false,
         delete: false,
+        tries: 1,
         reaper: None,
         cancel: tokio_util::sync::CancellationToken::new(),
     };
