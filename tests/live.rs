@@ -252,7 +252,7 @@ pub fn explain(result: &ExperimentResult, dir: &Path) -> String {
         text += "SIMULATED: this says nothing about any real cluster\n";
     }
     for (number, earlier) in (1..).zip(&result.earlier) {
-        text += &format!("try {number} came to no verdict either: {}\n", earlier.reasons.join("; "));
+        text += &format!("try {number} came to no verdict: {}\n", earlier.reasons.join("; "));
     }
     for reason in &result.reasons {
         text += &format!("- {reason}\n");

@@ -1,7 +1,8 @@
 //! Every built-in experiment as a test: `cargo test -p recoup-tests --test suites -- --include-ignored`.
 //!
 //! The quick set runs by default. `RECOUP_CLUSTER=kind|sim|auto` chooses the cluster, `RECOUP_NAME` or
-//! `RECOUP_ADOPT` names it, `RECOUP_KEEP=1` keeps one that was made, `RECOUP_RUNS` is where the record goes. With
+//! `RECOUP_ADOPT` names it, `RECOUP_KEEP=1` keeps one that was made, `RECOUP_RUNS` is where the record goes,
+//! `RECOUP_TRIES` how often what comes to no verdict is made. With
 //! `RECOUP_REAP` this program is the reaper of such a run: it sets that variable itself.
 
 use std::{

@@ -191,7 +191,7 @@ pub fn assertion(assertion: &Assertion) -> String {
 
 /// How long an experiment takes: at least (everything comes at once), at most (something never comes; the longer
 /// where the plan's predictions are there).
-/// Setting up and the health checks, some seconds each, are not in it.
+/// Setting up and the health checks, some seconds each, are not in it, nor a wait for quiet or another try.
 #[must_use]
 pub fn duration(plan: &Plan) -> (Duration, Duration) {
     let mut begins = Duration::ZERO;

@@ -22,7 +22,7 @@ fn recoup(dir: &Path, args: &[&str]) -> Output {
 fn recoup_with(docker: &str, dir: &Path, args: &[&str]) -> Output {
     let mut command = Command::cargo_bin("recoup").unwrap();
     command.current_dir(dir).env("DOCKER_HOST", docker).env("NO_COLOR", "1");
-    for name in ["RECOUP_CLUSTER", "RECOUP_RUNS", "RECOUP_LOG", "KIND_NODE_IMAGE"] {
+    for name in ["RECOUP_CLUSTER", "RECOUP_RUNS", "RECOUP_TRIES", "RECOUP_LOG", "KIND_NODE_IMAGE"] {
         command.env_remove(name);
     }
     command.args(args).output().unwrap()

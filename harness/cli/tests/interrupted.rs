@@ -12,7 +12,7 @@ use std::{
 fn recoup(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_recoup"));
     command.current_dir(dir).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
-    for name in ["RECOUP_CLUSTER", "RECOUP_RUNS", "RECOUP_LOG"] {
+    for name in ["RECOUP_CLUSTER", "RECOUP_RUNS", "RECOUP_TRIES", "RECOUP_LOG"] {
         command.env_remove(name);
     }
     command
@@ -143,7 +143,7 @@ fn run_within(dir: &Path, blocks: Option<usize>) -> Output {
     command.args(["-c", &script, env!("CARGO_BIN_EXE_recoup")]);
     command.args(["run", "--cluster", "sim", "--seed", "1", "etcd/quorum-loss"]);
     command.current_dir(dir).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
-    for name in ["RECOUP_CLUSTER", "RECOUP_RUNS", "RECOUP_LOG"] {
+    for name in ["RECOUP_CLUSTER", "RECOUP_RUNS", "RECOUP_TRIES", "RECOUP_LOG"] {
         command.env_remove(name);
     }
     command.output().unwrap()

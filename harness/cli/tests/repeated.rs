@@ -9,7 +9,7 @@ use assert_cmd::Command;
 fn told(dir: &Path, args: &[&str]) -> (i32, String, String) {
     let mut command = Command::cargo_bin("recoup").unwrap();
     command.current_dir(dir).env("DOCKER_HOST", "unix:///nonexistent/docker.sock").env("NO_COLOR", "1");
-    for name in ["RECOUP_CLUSTER", "RECOUP_RUNS", "RECOUP_LOG", "KIND_NODE_IMAGE"] {
+    for name in ["RECOUP_CLUSTER", "RECOUP_RUNS", "RECOUP_TRIES", "RECOUP_LOG", "KIND_NODE_IMAGE"] {
         command.env_remove(name);
     }
     let output = command.args(args).output().unwrap();

@@ -274,23 +274,32 @@ async fn disturb(context: Context, plan: Plan) -> Result<(), Broken> {
     }
 }
 
-/// Undisturbed probing, begun again until it is quiet; false where it was not within [`QUIET_LIMIT`].
+/// Undisturbed probing, begun again until it is quiet; false where it was not within [`QUIET_LIMIT`]. After a first one
+/// that was not, quiet must last for twice as long: a cluster that is disturbed time and again has quiet moments, too.
 async fn baseline(context: &Context, plan: &Plan) -> bool {
-    let deadline = Instant::now() + QUIET_LIMIT;
+    let lasts = |round: u32| plan.baseline.0 * if round == 1 { 1 } else { 2 };
+    let deadline = Instant::now() + QUIET_LIMIT.max(lasts(1) + 2 * lasts(2));
+    let mut before = Vec::new();
     for round in 1.. {
         context.recorder.record(Event::PhaseStarted { phase: Phase::Baseline });
-        sleep(plan.baseline.0).await;
+        sleep(lasts(round)).await;
         let mut live = Live::new(plan, context.cluster.fingerprint());
         context.recorder.experiment().iter().for_each(|record| live.push(record));
         let unquiet = live.unquiet();
         if unquiet.is_empty() {
+            if round > 1 {
+                let message =
+                    format!("baseline {round} was quiet, the one before was not: {}", before.join("; "));
+                context.recorder.record(Event::Note { message });
+            }
             return true;
         }
-        if Instant::now() + plan.baseline.0 > deadline {
+        if Instant::now() + lasts(round + 1) > deadline {
             break;
         }
-        let message = format!("baseline {round} begins again: {}", unquiet.join("; "));
-        context.recorder.record(Event::Note { message });
+        let message = format!("the baseline begins again: {}", unquiet.join("; "));
+        context.recorder.record(Event::ClusterProgress { message });
+        before = unquiet;
     }
     false
 }

@@ -170,9 +170,14 @@ impl Reading {
     /// Experiments that judging again gave another verdict: id, recorded and new.
     #[must_use]
     pub fn differences(&self) -> Vec<(&str, Verdict, Verdict)> {
-        let pairs = self.recorded.experiments.iter().zip(&self.judged.experiments);
-        let known = pairs.filter(|(old, _)| !self.unjudged.contains(&named(&old.id, old.trial)));
-        known
+        let recorded = self.recorded.experiments.iter();
+        let known = recorded.filter(|old| !self.unjudged.contains(&named(&old.id, old.trial)));
+        // An earlier try that comes to a verdict now stands beside the last one.
+        let pairs = known.flat_map(|old| {
+            let again = self.judged.experiments.iter();
+            again.filter(|new| new.id == old.id && new.trial == old.trial).map(move |new| (old, new))
+        });
+        pairs
             .filter(|(old, new)| old.verdict != new.verdict)
             .map(|(old, new)| (old.id.as_str(), old.verdict, new.verdict))
             .collect()
@@ -220,11 +225,11 @@ pub fn read_run(run: &Path, again: bool) -> Result<Reading, ReadError> {
 pub(crate) fn as_recorded(records: &[Record]) -> Result<RunResult, RecordError> {
     let mut run = run_result(records)?;
     for record in records {
-        if let Event::ExperimentFinished { result } = &record.event
-            && let Some(known) =
-                run.experiments.iter_mut().find(|known| known.id == result.id && known.trial == result.trial)
-        {
-            known.clone_from(result);
+        if let Event::ExperimentFinished { result } = &record.event {
+            let of = |one: &ExperimentResult| (one.id.clone(), one.trial, one.earlier.len());
+            if let Some(known) = run.experiments.iter_mut().find(|known| of(known) == of(result)) {
+                known.clone_from(result);
+            }
         }
     }
     run.repetitions = repetitions(&run.experiments);

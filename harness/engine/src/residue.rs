@@ -6,7 +6,7 @@ use futures::future::join_all;
 use recoup_clusters::{Cluster, ClusterError};
 use recoup_model::{
     action::NodeAction,
-    event::{Event, Stage},
+    event::{Event, Record, Stage},
     residue::{ByNode, residue, surveys},
 };
 
@@ -44,11 +44,15 @@ pub fn record(recorder: &Recorder, stage: Stage, looked: Looked) -> Result<(), B
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
+/// What was recorded of the experiment that began last.
+pub fn last_experiment(records: &[Record]) -> &[Record] {
+    let began = records.iter().rposition(|record| matches!(record.event, Event::ExperimentStarted { .. }));
+    &records[began.unwrap_or(records.len())..]
+}
+
 /// The surveys of the experiment that was recorded last, where they differ.
 pub fn left_by_last(recorder: &Recorder) -> Option<ByNode> {
-    let records = recorder.all();
-    let began = records.iter().rposition(|record| matches!(record.event, Event::ExperimentStarted { .. }))?;
-    let surveys = surveys(&records[began..]);
+    let surveys = surveys(last_experiment(&recorder.all()));
     (!residue(&surveys, true).is_empty()).then_some(surveys)
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use recoup_clusters::{Cluster, ClusterError, Making, Profile, Provider, Wanted};
 use recoup_model::{
-    event::{Event, FORMAT, Record},
+    event::{Event, FORMAT, Record, Stage},
     plan::{Earlier, Plan},
     repetition::trial_seed,
     residue::ByNode,
@@ -28,7 +28,7 @@ use crate::{
     reader::as_recorded,
     reaper::{self, Reaper},
     recorder::{self, Clock, Recorder},
-    residue::{left_by_last, still_left},
+    residue::{last_experiment, left_by_last, still_left},
 };
 
 /// The record's file name in a run's directory.
@@ -247,8 +247,8 @@ impl Session {
         }
     }
 
-    /// Runs one experiment and judges it, again while it comes to no verdict and tries are left. A harness failure
-    /// gives an Inconclusive result, not an error.
+    /// Runs one experiment and judges it, again while it says nothing of the cluster and tries are left. A harness
+    /// failure gives an Inconclusive result, not an error.
     ///
     /// # Errors
     /// Where the record cannot be written or the run was cancelled.
@@ -257,15 +257,29 @@ impl Session {
         loop {
             let result = self.once(&plan).await?;
             plan.earlier.push(Earlier { started: result.started, reasons: result.reasons.clone() });
-            if result.verdict != Verdict::Inconclusive || plan.earlier.len() >= self.settings.tries as usize {
+            if plan.earlier.len() >= self.settings.tries as usize || !self.says_nothing(&result) {
                 return Ok(result);
             }
-            if let Err(error) = self.cluster(&plan.profile).await {
-                let message = format!("{} is not tried again: {error}", plan.id);
-                self.recorder.record(Event::Note { message });
-                return Ok(result);
+            match self.cluster(&plan.profile).await {
+                Ok(_) => {}
+                Err(EngineError::Cluster(error)) => {
+                    let message = format!("{} is not tried again: {error}", plan.id);
+                    self.recorder.record(Event::Note { message });
+                    return Ok(result);
+                }
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// It is inconclusive, and nothing was seen that another try on a cluster that is well again would hide: no lost
+    /// write or other broken rule, and a cluster that was healthy afterwards.
+    fn says_nothing(&self, result: &ExperimentResult) -> bool {
+        let healthy = last_experiment(&self.recorder.all()).iter().any(
+            |record| matches!(&record.event, Event::Health { stage: Stage::After, problems } if problems.is_empty()),
+        );
+        let broken = result.oracles.iter().any(|oracle| oracle.verdict == Verdict::Fail);
+        result.verdict == Verdict::Inconclusive && healthy && !broken
     }
 
     async fn once(&mut self, plan: &Plan) -> Result<ExperimentResult, EngineError> {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The version of this record's shape; a reader knows this one and all before it.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -182,6 +182,10 @@ impl Live {
             // It decides nothing here, but nobody should have to look for it.
             let broken = oracles.iter().filter(|checked| checked.verdict == Verdict::Fail);
             reasons.extend(broken.map(|checked| format!("besides, {}: {}", checked.name, checked.detail)));
+            let problems = timeline.after.as_ref().filter(|problems| !problems.is_empty());
+            reasons.extend(problems.map(|problems| {
+                format!("besides, the cluster was not healthy afterwards: {}", problems.join("; "))
+            }));
         }
         let parts = parts::parts(timeline);
         ExperimentResult {

@@ -52,6 +52,7 @@ pub fn run_result(records: &[Record]) -> Result<RunResult, RecordError> {
     let mut current: Option<Fingerprint> = None;
     let mut experiments: Vec<ExperimentResult> = Vec::new();
     let mut live: Option<Live> = None;
+    let mut undecided = false;
     let mut incomplete = true;
     for record in records {
         if let Some(open) = &mut live {
@@ -66,8 +67,8 @@ pub fn run_result(records: &[Record]) -> Result<RunResult, RecordError> {
             }
             Event::ExperimentStarted { plan } => {
                 experiments.extend(live.take().map(|open| cut(&open)));
-                // It is tried again: the try before is told with this one.
-                if !plan.earlier.is_empty() {
+                // It is tried again, and the try before is told with this one; unless it is judged otherwise by now.
+                if undecided && !plan.earlier.is_empty() {
                     experiments.pop_if(|last| last.id == plan.id && last.trial == plan.trial);
                 }
                 let cluster = current.as_ref().ok_or_else(|| RecordError::NoCluster(plan.id.clone()))?;
@@ -75,7 +76,10 @@ pub fn run_result(records: &[Record]) -> Result<RunResult, RecordError> {
                 open.push(record);
                 live = Some(open);
             }
-            Event::ExperimentFinished { .. } => experiments.extend(live.take().map(|open| open.result())),
+            Event::ExperimentFinished { result } => {
+                undecided = result.verdict == Verdict::Inconclusive;
+                experiments.extend(live.take().map(|open| open.result()));
+            }
             Event::ExperimentAborted { id, reason } => experiments.push(match live.take() {
                 Some(open) => open.result(),
                 None => bare(record.at, id, next(&experiments, id), "", Verdict::Inconclusive, reason),

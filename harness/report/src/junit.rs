@@ -155,8 +155,9 @@ fn cases(experiment: &ExperimentResult, trial: &str, simulated: bool) -> Vec<Tes
     if let Some(first) = cases.first_mut() {
         // Each try before is an error that a rerun came after: flaky, or an error still.
         for line in figures::tries(experiment) {
+            let mark = if simulated { "SIMULATED: " } else { "" };
             let mut rerun = TestRerun::new(NonSuccessKind::Error);
-            rerun.set_type("inconclusive").set_message(line);
+            rerun.set_type("inconclusive").set_message(format!("{mark}{line}"));
             first.status.add_rerun(rerun);
         }
         // What else was seen of the fault.

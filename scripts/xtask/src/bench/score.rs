@@ -32,7 +32,7 @@ pub struct Score {
     pub width: Vec<f64>,
     /// How long the target itself needed to go down or up, at most.
     pub fuzzy: f64,
-    /// What was missed, or measured with bounds that did not hold.
+    /// What was missed, or measured with bounds that did not hold; of one stream alone.
     pub odd: Vec<(Truth, Option<Outage>)>,
 }
 
@@ -94,7 +94,6 @@ impl Score {
         self.end.extend(&other.end);
         self.width.extend(&other.width);
         self.fuzzy = self.fuzzy.max(other.fuzzy);
-        self.odd.extend_from_slice(&other.odd);
     }
 
     /// Everything that is not as it should be at that period, each in words.
@@ -204,6 +203,7 @@ fn measured(score: &mut Score, truth: Truth, outage: &Outage) {
     let Some((end, to)) = outage.end().zip(outage.to) else {
         // Observation went on well beyond the last one.
         score.outside += 1;
+        score.odd.push((truth, Some(outage.clone())));
         return;
     };
     let (start, end) = (beyond(outage.start(), truth.start), beyond(end, truth.end));

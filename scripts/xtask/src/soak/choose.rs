@@ -17,8 +17,9 @@ const OWN: [(&str, &str); 1] = [("soak/short", include_str!("short.yaml"))];
 const LONGEST_HOLD_S: f64 = 60.0;
 /// From the steps' end on: the undo itself and a little of what comes after it.
 const AFTER_S: f64 = 7.0;
-/// Baselines to try: the shortest that the fastest probe's rate allows is taken, since nothing is judged.
-const BASELINES: [&str; 4] = ["2s", "3s", "5s", "10s"];
+/// Baselines to try: the shortest that the fastest probe's rate allows is taken. Nothing is judged, but a baseline in
+/// which no change of the cluster comes to its end would begin again.
+const BASELINES: [&str; 2] = ["5s", "10s"];
 /// A node that removes what a load made waits for the namespace's end: twenty looks, each up to a second and a half on
 /// a busy machine.
 const REMOVING: Duration = Duration::from_secs(30);
@@ -175,7 +176,7 @@ mod tests {
         let found = candidates("ha", "soak/").expect("some");
         let ids: Vec<&str> = found.iter().map(|one| one.plan.id.as_str()).collect();
         assert_eq!(ids, ["soak/short/unit", "soak/short/drop", "soak/short/pause", "soak/short/load"]);
-        assert!(found.iter().all(|one| length(&one.plan) <= 30.0));
+        assert!(found.iter().all(|one| length(&one.plan) <= 35.0));
         assert!(candidates("single", "soak/").expect("none").is_empty());
     }
 
