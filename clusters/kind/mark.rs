@@ -1,7 +1,7 @@
 //! The mark on the nodes of clusters that recoup made: a file in each node. kind's
 //! containers cannot be given labels of one's own.
 
-use std::io::Read as _;
+use std::{collections::BTreeMap, io::Read as _, net::IpAddr};
 
 use bollard::{errors::Error, query_parameters::DownloadFromContainerOptionsBuilder};
 use futures::TryStreamExt;
@@ -26,13 +26,41 @@ pub struct Mark {
     pub recoup: String,
     /// All nodes were Ready once. Where this is false, the making was interrupted.
     pub complete: bool,
+    /// Each node's address when the mark was written. None is known where an older recoup wrote it.
+    #[serde(default)]
+    pub addresses: BTreeMap<String, IpAddr>,
 }
 
 impl Mark {
-    /// The mark of this version of recoup.
+    /// The mark of this version of recoup, for nodes that run.
     #[must_use]
-    pub fn new(profile: &str, complete: bool) -> Mark {
-        Mark { profile: profile.to_owned(), recoup: env!("CARGO_PKG_VERSION").to_owned(), complete }
+    pub fn new(profile: &str, complete: bool, containers: &[Container]) -> Mark {
+        let nodes = containers.iter().filter(|container| container.is_node());
+        Mark {
+            profile: profile.to_owned(),
+            recoup: env!("CARGO_PKG_VERSION").to_owned(),
+            complete,
+            addresses: nodes.map(|node| (node.name.clone(), node.address)).collect(),
+        }
+    }
+
+    /// The running nodes that have another address than when the mark was written, in a sentence. Docker hands
+    /// addresses out in the order in which containers start, so after its own restart they may be exchanged; a
+    /// control plane's certificates and etcd's peers go on naming the old ones.
+    #[must_use]
+    pub fn moved(&self, containers: &[Container]) -> Option<String> {
+        let moved: Vec<String> = containers
+            .iter()
+            .filter(|container| container.is_node() && container.running)
+            .filter_map(|node| {
+                let was = self.addresses.get(&node.name).filter(|was| **was != node.address)?;
+                Some(format!(
+                    "the address of {} is {} and was {was} when it was made",
+                    node.name, node.address
+                ))
+            })
+            .collect();
+        (!moved.is_empty()).then(|| moved.join(", "))
     }
 
     /// Writes it into nodes.
@@ -88,4 +116,39 @@ async fn copy_out(docker: &Docker, container: &str, path: &str) -> Result<Option
     let mut bytes = Vec::new();
     entry.map_err(unreadable)?.read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Role, *};
+
+    fn node(name: &str, address: [u8; 4], running: bool) -> Container {
+        Container {
+            name: name.into(),
+            cluster: "c".into(),
+            role: Role::Worker,
+            address: address.into(),
+            image: String::new(),
+            published: None,
+            running,
+            paused: false,
+        }
+    }
+
+    #[test]
+    fn running_nodes_with_other_addresses_have_moved() {
+        let made = [node("a", [172, 18, 0, 2], true), node("b", [172, 18, 0, 3], true)];
+        let mark = Mark::new("single", true, &made);
+        assert_eq!(mark.moved(&made), None);
+        // One that does not run has no address.
+        assert_eq!(mark.moved(&[made[0].clone(), node("b", [0, 0, 0, 0], false)]), None);
+        let said = mark.moved(&[node("a", [172, 18, 0, 3], true), made[1].clone()]);
+        assert_eq!(
+            said.as_deref(),
+            Some("the address of a is 172.18.0.3 and was 172.18.0.2 when it was made")
+        );
+        let older: Mark =
+            serde_json::from_str(r#"{"profile": "single", "recoup": "0.1.0", "complete": true}"#).unwrap();
+        assert_eq!(older.moved(&made), None);
+    }
 }

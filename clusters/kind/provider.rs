@@ -169,6 +169,9 @@ async fn existing(docker: &Docker, wanted: &Wanted) -> Result<Existing, ClusterE
             if !down.is_empty() {
                 return Ok(Existing::Broken { why: format!("{} stopped or paused", down.join(", ")) });
             }
+            if let Some(why) = mark.moved(&containers) {
+                return Ok(Existing::Broken { why });
+            }
         }
         // Adopted: no promise about how it was made, but it must have what the profile has.
         _ => {
@@ -177,6 +180,9 @@ async fn existing(docker: &Docker, wanted: &Wanted) -> Result<Existing, ClusterE
             }
             if let Some(lack) = lacks(&wanted.profile, &containers) {
                 return Err(differs(lack));
+            }
+            if let Some(why) = mark.as_ref().and_then(|mark| mark.moved(&containers)) {
+                return Err(differs(why));
             }
         }
     }
@@ -255,7 +261,7 @@ async fn make(
     let marking = async {
         if are_prepared.await.is_ok() {
             let containers = docker.containers(&wanted.name).await?;
-            Mark::new(&wanted.profile.name, false).write(docker, &containers).await?;
+            Mark::new(&wanted.profile.name, false, &containers).write(docker, &containers).await?;
             audit::install(docker, &containers).await?;
         }
         Ok::<(), ClusterError>(())
@@ -266,7 +272,7 @@ async fn make(
     progress(format!("waiting for the nodes of {}", wanted.name));
     ready::wait(docker, &wanted.name, ready::NEW).await?;
     let containers = docker.containers(&wanted.name).await?;
-    Mark::new(&wanted.profile.name, true).write(docker, &containers).await
+    Mark::new(&wanted.profile.name, true, &containers).write(docker, &containers).await
 }
 
 /// Keeps the logs of what could not be made, and the configuration that kind was given, deletes what there is of it,

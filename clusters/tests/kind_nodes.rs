@@ -341,8 +341,23 @@ async fn a_strangers_cluster_is_refused_and_listed() {
     }
 }
 
+/// What a restart of Docker does when it starts the containers in another order: addresses are given out in turn.
+async fn exchange_addresses(docker: &Docker, cluster: &str) {
+    let engine = bollard::Docker::connect_with_defaults().expect("docker answers");
+    let before = docker.containers(cluster).await.expect("listed");
+    for node in &before {
+        engine.stop_container(&node.name, None).await.expect("stopped");
+    }
+    for node in before.iter().rev() {
+        engine.start_container(&node.name, None).await.expect("started");
+    }
+    let after = docker.containers(cluster).await.expect("listed");
+    let addresses = |containers: &[Container]| containers.iter().map(|node| node.address).collect::<Vec<_>>();
+    assert_ne!(addresses(&before), addresses(&after), "Docker gave every node its old address");
+}
+
 #[tokio::test]
-#[ignore = "makes a kind cluster: about a minute"]
+#[ignore = "makes a kind cluster twice: about three minutes"]
 async fn a_cluster_is_made_adopted_and_deleted() {
     let name = "recoup-provider-test";
     let provider = KindProvider::new();
@@ -367,6 +382,14 @@ async fn a_cluster_is_made_adopted_and_deleted() {
     other.profile.name = "ha".into();
     let differs = provider.obtain(&other, &progress).await.map(|_| ());
     assert!(matches!(differs, Err(ClusterError::Missing { .. })), "{differs:?}");
+
+    exchange_addresses(&docker, name).await;
+    let adopted = provider.obtain(&Wanted { adopt: true, ..wanted.clone() }, &progress).await.map(|_| ());
+    assert!(matches!(adopted, Err(ClusterError::Missing { .. })), "{adopted:?}");
+    let (cluster, created) = provider.obtain(&wanted, &progress).await.expect("made anew");
+    assert!(created, "a cluster is used whose nodes have exchanged their addresses");
+    let problems = cluster.health().await;
+    assert!(!problems.iter().any(|problem| problem.contains("certificate")), "{problems:?}");
 
     provider.delete(name, &progress).await.expect("deleted");
     let listed = provider.list().await.expect("listed");
