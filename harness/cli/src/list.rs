@@ -7,6 +7,7 @@ use crate::{
     args,
     exit::Exit,
     output::print,
+    plan::foreseen,
     select::select,
     words::{about, duration},
 };
@@ -21,17 +22,17 @@ pub fn list(args: &args::List) -> Result<Exit> {
         let rows: Vec<_> = plans
             .iter()
             .map(|plan| {
-                let (least, most) = duration(plan);
-                json!({
+                let (least, most) = duration(&foreseen(plan)?);
+                Ok(json!({
                     "id": plan.id,
                     "smoke": plan.smoke,
                     "profile": plan.profile,
                     "hypothesis": plan.hypothesis,
                     "leastSeconds": least.as_secs(),
                     "mostSeconds": most.as_secs(),
-                })
+                }))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         print(&format!("{:#}\n", serde_json::Value::from(rows)))?;
         return Ok(Exit::Passed);
     }

@@ -46,7 +46,7 @@ pub fn plan(args: &args::Plan) -> Result<Exit> {
         // There is one for the profile of each plan.
         let Some(source) = sources.get(&plan.profile) else { continue };
         let config = with_flags(&source.config, &plan.flags);
-        let plan = Plan { predictions: predict(plan, &config), ..plan.clone() };
+        let plan = with_predictions(plan, &config);
         text += &describe(&plan, &config, source.cluster.as_deref())?;
         let (from, to) = words::duration(&plan);
         least += from;
@@ -60,6 +60,20 @@ pub fn plan(args: &args::Plan) -> Result<Exit> {
     );
     print(&text)?;
     Ok(Exit::Passed)
+}
+
+/// The experiment with what is predicted of it from documented defaults.
+///
+/// # Errors
+/// Where its profile is none.
+pub fn foreseen(plan: &Plan) -> Result<Plan> {
+    let source = documented(&Profile::load(&plan.profile)?);
+    Ok(with_predictions(plan, &with_flags(&source.config, &plan.flags)))
+}
+
+/// `config` has the plan's own flags in it.
+fn with_predictions(plan: &Plan, config: &Configuration) -> Plan {
+    Plan { predictions: predict(plan, config), ..plan.clone() }
 }
 
 /// What the intervals of a profile's experiments are computed from.

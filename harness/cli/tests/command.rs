@@ -153,6 +153,12 @@ fn plan_and_list_touch_nothing_and_need_no_docker() {
     let smoke = |id: &str| rows.iter().find(|row| row["id"] == id).map(|row| row["smoke"].clone());
     assert_eq!(smoke("etcd/leader-loss/kill"), Some(true.into()));
     assert_eq!(smoke("etcd/leader-loss/term"), Some(false.into()));
+    // Predictions prolong an experiment beyond what its file says: the list foresees what the plan does.
+    let id = "controller-manager/lease-tuning/long";
+    let most = rows.iter().find(|row| row["id"] == id).and_then(|row| row["mostSeconds"].as_u64()).unwrap();
+    let (_, alone, _) = told(dir.path(), &["plan", id]);
+    let range = format!(" to {} min beside", (most + 30) / 60);
+    assert!(alone.contains(&range), "{range:?} is missing:\n{alone}");
     assert_eq!(listing(dir.path()), before);
 }
 
