@@ -84,6 +84,21 @@ impl Container {
         self.role != Role::ExternalLoadBalancer
     }
 
+    /// A node of cluster `c` that runs.
+    #[cfg(test)]
+    pub(super) fn example(name: &str, role: Role, address: [u8; 4]) -> Container {
+        Container {
+            name: name.into(),
+            cluster: "c".into(),
+            role,
+            address: address.into(),
+            image: String::new(),
+            published: None,
+            running: true,
+            paused: false,
+        }
+    }
+
     fn read(summary: ContainerSummary) -> Option<Container> {
         let labels = summary.labels?;
         let state = summary.state;

@@ -122,27 +122,21 @@ async fn copy_out(docker: &Docker, container: &str, path: &str) -> Result<Option
 mod tests {
     use super::{super::Role, *};
 
-    fn node(name: &str, address: [u8; 4], running: bool) -> Container {
-        Container {
-            name: name.into(),
-            cluster: "c".into(),
-            role: Role::Worker,
-            address: address.into(),
-            image: String::new(),
-            published: None,
-            running,
-            paused: false,
-        }
+    fn node(name: &str, address: [u8; 4]) -> Container {
+        Container::example(name, Role::Worker, address)
     }
 
     #[test]
     fn running_nodes_with_other_addresses_have_moved() {
-        let made = [node("a", [172, 18, 0, 2], true), node("b", [172, 18, 0, 3], true)];
+        let made = [node("a", [172, 18, 0, 2]), node("b", [172, 18, 0, 3])];
         let mark = Mark::new("single", true, &made);
         assert_eq!(mark.moved(&made), None);
         // One that does not run has no address.
-        assert_eq!(mark.moved(&[made[0].clone(), node("b", [0, 0, 0, 0], false)]), None);
-        let said = mark.moved(&[node("a", [172, 18, 0, 3], true), made[1].clone()]);
+        assert_eq!(
+            mark.moved(&[made[0].clone(), Container { running: false, ..node("b", [0, 0, 0, 0]) }]),
+            None
+        );
+        let said = mark.moved(&[node("a", [172, 18, 0, 3]), made[1].clone()]);
         assert_eq!(
             said.as_deref(),
             Some("the address of a is 172.18.0.3 and was 172.18.0.2 when it was made")

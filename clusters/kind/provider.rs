@@ -146,6 +146,11 @@ async fn existing(docker: &Docker, wanted: &Wanted) -> Result<Existing, ClusterE
         .filter(|container| !container.running || container.paused)
         .map(|container| container.name.as_str())
         .collect();
+    let unusable = if down.is_empty() {
+        mark.as_ref().and_then(|mark| mark.moved(&containers))
+    } else {
+        Some(format!("{} stopped or paused", down.join(", ")))
+    };
     let differs = |what: String| ClusterError::Missing {
         missing: format!("cluster {:?} exists, but {what}", wanted.name),
         remedy: format!(
@@ -166,22 +171,13 @@ async fn existing(docker: &Docker, wanted: &Wanted) -> Result<Existing, ClusterE
             if mark.profile != wanted.profile.name {
                 return Err(differs(format!("was made from profile {}", mark.profile)));
             }
-            if !down.is_empty() {
-                return Ok(Existing::Broken { why: format!("{} stopped or paused", down.join(", ")) });
-            }
-            if let Some(why) = mark.moved(&containers) {
+            if let Some(why) = unusable {
                 return Ok(Existing::Broken { why });
             }
         }
         // Adopted: no promise about how it was made, but it must have what the profile has.
         _ => {
-            if !down.is_empty() {
-                return Err(differs(format!("{} stopped or paused", down.join(", "))));
-            }
-            if let Some(lack) = lacks(&wanted.profile, &containers) {
-                return Err(differs(lack));
-            }
-            if let Some(why) = mark.as_ref().and_then(|mark| mark.moved(&containers)) {
+            if let Some(why) = unusable.or_else(|| lacks(&wanted.profile, &containers)) {
                 return Err(differs(why));
             }
         }

@@ -77,21 +77,10 @@ fn missing(containers: &[Container], answer: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
     use super::*;
 
     fn container(name: &str, role: Role) -> Container {
-        Container {
-            name: name.into(),
-            cluster: "c".into(),
-            role,
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            image: String::new(),
-            published: None,
-            running: true,
-            paused: false,
-        }
+        Container::example(name, role, [127, 0, 0, 1])
     }
 
     #[test]
