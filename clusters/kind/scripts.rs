@@ -112,7 +112,10 @@ impl Script {
             }
             NodeAction::LoadClear => script!("load_clear.sh"; LOAD_NAMESPACE, load::LABEL),
             NodeAction::Survey => {
-                script!("process.sh", "limit.sh", "etcd_space.sh", "load_look.sh", "survey.sh"; LOAD_NAMESPACE)
+                script!(
+                    "process.sh", "limit.sh", "etcd_space.sh", "load_look.sh", "frozen.sh", "survey.sh";
+                    LOAD_NAMESPACE
+                )
             }
             NodeAction::Pause | NodeAction::Unpause | NodeAction::InspectNode => return Ok(None),
         }))
@@ -309,6 +312,24 @@ mod tests {
             assert!(text.contains(&format!("\"{begin}")), "no line begins with {begin:?}");
         }
         assert!(text.contains(&format!("s/^/{}", recoup_model::residue::NAMESPACE)));
+    }
+
+    /// A container that has just ended is frozen for a moment.
+    #[test]
+    fn only_a_group_that_stays_frozen_was_left_so() {
+        let left = |looks: &str| {
+            let text = include_str!("scripts/frozen.sh");
+            let text = format!("{text}frozen() {{ {looks}; }}\nsleep() {{ :; }}\nleft_frozen");
+            let dir = tempfile::tempdir().expect("a directory");
+            let output = Command::new("sh").args(["-c", &text]).current_dir(&dir).output().expect("sh runs");
+            assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+            String::from_utf8(output.stdout).expect("text")
+        };
+        assert_eq!(left("echo /a; echo /b.c"), "/a\n/b.c\n");
+        assert_eq!(left(":"), "");
+        // The first look finds both, later ones the other and a third: each is frozen at every look or not left so.
+        assert_eq!(left("echo /b.c; [ -e seen ] && echo /bxc || { : > seen; echo /a; }"), "/b.c\n");
+        assert_eq!(left("[ -e seen ] || { : > seen; echo /a; }"), "");
     }
 
     /// A `curl` of the test's own answers in etcd's place.

@@ -41,11 +41,7 @@ chains='^(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)$'
     for pid in $(candidates recoup-delay); do
         runs "$pid" recoup-delay && echo "process of ours: recoup-delay"
     done
-    if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-        grep -rlx --include=cgroup.freeze 1 /sys/fs/cgroup 2> /dev/null
-    else
-        grep -rlx --include=freezer.state FROZEN /sys/fs/cgroup/freezer 2> /dev/null
-    fi | sed 's/^/frozen cgroup: /'
+    left_frozen | sed 's/^/frozen cgroup: /'
 
     # By component, for groups of pods come and go.
     for program in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet containerd; do
