@@ -1,6 +1,7 @@
 # NAMESPACE SELECTOR
 # Removes what a load made: the objects by themselves, not only through their namespace, which needs a working
-# controller-manager to go; then the namespace, whose end is waited for, so that what it costs is over by then.
+# controller-manager to go; then the namespace. Its end is waited for, so that what that costs is over by then, but not
+# for long: an empty one is in nobody's way but the next load's, which waits for it.
 namespace=/api/v1/namespaces/$1
 # VERB PATH: 4 where there is no such thing.
 ask() {
@@ -20,8 +21,7 @@ case $?:$said in
 esac
 must delete "$namespace/configmaps?labelSelector=$2"
 must delete "$namespace"
-tries=0
-while ask get "$namespace" && [ $tries -lt 20 ]; do
-    tries=$((tries + 1))
+until=$(($(date +%s) + 4))
+while ask get "$namespace" && [ "$(date +%s)" -lt "$until" ]; do
     sleep 0.5
 done
