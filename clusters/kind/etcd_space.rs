@@ -68,4 +68,42 @@ mod tests {
         let (well, _) = with_answers("return 7", "sleep() { :; }\nask kv/put '{}' || tell_space");
         assert!(!well, "nobody answers");
     }
+
+    /// What `curl` was asked for by the freeing of a member, and whether that ended well. In `noted`: what the note of
+    /// who fills says before.
+    fn freed(range: &str, noted: &str) -> (bool, String) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (note, asked) = (dir.path().join("etcd-fill"), dir.path().join("asked"));
+        if !noted.is_empty() {
+            std::fs::write(&note, noted).expect("written");
+        }
+        let curl = format!(
+            r#"for url; do :; done
+            echo "${{url#*/v3/}}" >> {asked}
+            case $* in
+                */metrics*) printf 'etcd_mvcc_db_total_size_in_bytes 1\netcd_mvcc_db_total_size_in_use_in_bytes 1\netcd_server_quota_backend_bytes 1\n\n200\n' ;;
+                */kv/range*) {range} ;;
+                */member/list*) printf '{{"members":[{{"clientURLs":["https://m1:2379"]}}]}}\n200\n' ;;
+                *) printf '{{"header":{{"revision":"54"}}}}\n200\n' ;;
+            esac"#,
+            asked = asked.display()
+        );
+        let script = include_str!("scripts/etcd_free.sh");
+        let text = format!("filling={}\nsleep() {{ :; }}\n{script}", note.display());
+        let (well, told) = with_answers(&curl, &text);
+        assert_eq!(well, !note.exists(), "the note stays until all is freed: {told}");
+        (well, std::fs::read_to_string(&asked).expect("it asks"))
+    }
+
+    #[test]
+    fn a_member_that_does_not_answer_has_not_nothing_left() {
+        let (well, asked) = freed("return 7", "freeing");
+        assert!(!well && !asked.contains("deleterange"), "{asked}");
+        let (well, asked) = freed(r"printf '{}\n200\n'", "");
+        assert!(well && !asked.contains("defragment"), "{asked}");
+        let (well, asked) = freed(r#"printf '{"count":"3"}\n200\n'"#, "");
+        assert!(well && asked.contains("kv/deleterange") && asked.contains("defragment"), "{asked}");
+        let (well, asked) = freed(r"printf '{}\n200\n'", "freeing");
+        assert!(well && asked.contains("defragment"), "an attempt that stopped half-way: {asked}");
+    }
 }

@@ -113,6 +113,46 @@ async fn the_reaper_undoes_everything_within_15_s_and_notes_it() {
     assert_eq!(reaped(&lab, &dir).await, (0, Vec::new()), "nothing is left for another one");
 }
 
+/// Notes what puts things right.
+#[derive(Default)]
+struct Noted(Mutex<Vec<&'static str>>);
+
+#[async_trait]
+impl Between for Noted {
+    async fn act(
+        &self,
+        nodes: &Arc<dyn Nodes>,
+        node: &str,
+        action: &NodeAction,
+    ) -> Result<ActionReport, ClusterError> {
+        match action {
+            NodeAction::EtcdFree => self.0.lock().unwrap().push("freed"),
+            NodeAction::ManifestRestore { .. } => self.0.lock().unwrap().push("restored"),
+            _ => {}
+        }
+        nodes.act(node, action).await
+    }
+}
+
+/// Putting flags back restarts etcd, which must answer for its space to be freed.
+#[tokio::test(start_paused = true)]
+async fn the_reaper_puts_flags_back_only_when_the_steps_are_undone() {
+    let mut lab = Lab::new().unwrap();
+    make(&lab).await;
+    let before = surveys(&lab).await;
+    let plan = plans(&["etcd/full-disk"]).unwrap().remove(0);
+    let dir = killed(&lab, &plan, |event| matches!(event, Event::Evidence { .. })).await;
+    let noted = Arc::new(Noted::default());
+    lab.provider = Some(FaultyProvider::with(lab.sim.clone(), noted.clone()));
+    let began = Instant::now();
+    let (left, said) = reaped(&lab, &dir).await;
+    assert!(left == 0 && began.elapsed() < Duration::from_secs(15), "{:?}: {said:?}", began.elapsed());
+    let deeds = std::mem::take(&mut *noted.0.lock().unwrap());
+    let first = deeds.iter().position(|deed| *deed == "restored").unwrap();
+    assert!(first > 0 && !deeds[first..].contains(&"freed"), "{deeds:?}");
+    assert_eq!(surveys(&lab).await, before, "{said:?}");
+}
+
 /// As with `docker exec`: what the dead harness has sent is carried out although nobody waits for it any more.
 struct Late {
     /// Told when a deed is on its way.

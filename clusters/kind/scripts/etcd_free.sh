@@ -9,10 +9,12 @@ while [ -n "${before#freeing}" ] && [ $tries -lt 150 ] && stat_of "${before% *}"
     sleep 0.1
 done
 range="\"key\":\"$(coded $prefix)\",\"range_end\":\"$(coded $behind)\""
-found=$(ask kv/range "{$range,\"count_only\":true}" | whole_number count) || exit 1
+found=$(ask kv/range "{$range,\"count_only\":true}") || exit 1
+found=$(printf '%s\n' "$found" | whole_number count)
 raised=$(alarms) || exit 1
 full=$(printf '%s\n' "$raised" | grep ' NOSPACE$')
-if [ "${found:-0}" != 0 ] || [ -n "$full" ]; then
+# Whoever began to free and did not end may have deleted everything, and given back nothing.
+if [ "${found:-0}" != 0 ] || [ -n "$full" ] || [ "$before" = freeing ]; then
     answer=$(ask kv/deleterange "{$range}") || exit 1
     revision=$(printf '%s\n' "$answer" | whole_number revision)
     # An attempt that failed later may have compacted up to here already.

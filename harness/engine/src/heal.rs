@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     EngineError,
-    ledger::{Entry, Ledger, LedgerError, at_work, unhealed},
+    ledger::{Entry, Ledger, LedgerError, SETUP, at_work, unhealed},
 };
 
 /// A command that a dead harness had sent to a node may still be on its way there: what was undone is looked at
@@ -82,8 +82,8 @@ fn fresh(dir: &Path) -> bool {
     modified.is_ok_and(|at| at.elapsed().is_ok_and(|ago| ago < STALE))
 }
 
-/// Carries out undos, on all nodes at once and latest first on each, and notes them. Where commands may be in flight
-/// it looks again until nothing changes any more, and only then counts an undo as done.
+/// Carries out undos, those of the steps on all nodes at once and latest first on each, and notes them. What was set
+/// up beneath the steps is put back when they are over: that restarts static pods, whom a step's undo may have to ask.
 pub(crate) async fn undo_all(
     ledger: &Ledger,
     provider: &dyn Provider,
@@ -91,6 +91,21 @@ pub(crate) async fn undo_all(
     in_flight: bool,
 ) -> Vec<(Entry, Result<bool, ClusterError>)> {
     let began = Instant::now();
+    let (setup, steps): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| entry.step == SETUP);
+    let mut told = undo(ledger, provider, steps, in_flight, began).await;
+    told.extend(undo(ledger, provider, setup, in_flight, began).await);
+    told
+}
+
+/// Where commands may be in flight since it `began`, looks again until nothing changes any more, and only then counts
+/// an undo as done.
+async fn undo(
+    ledger: &Ledger,
+    provider: &dyn Provider,
+    entries: Vec<Entry>,
+    in_flight: bool,
+    began: Instant,
+) -> Vec<(Entry, Result<bool, ClusterError>)> {
     let mut outcomes = pass(provider, &entries).await;
     for _ in 1..PASSES {
         if !in_flight || entries.is_empty() {
