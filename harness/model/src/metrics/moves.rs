@@ -1,14 +1,14 @@
 //! `metricMoves:` a component's own metric tells of the fault.
 
 use super::{
-    catalogue::{Metric, find},
+    catalogue::{Metric, Unit, find},
     moved::{MetricMove, of_instance},
     readings::{instance, readings},
 };
 use crate::{
     assertion::Came,
     parts::parts,
-    spec::{MetricMoves, Part, Side},
+    spec::{MetricMoves, Part, Side, Step},
     timeline::Timeline,
     verdict::Verdict,
 };
@@ -64,7 +64,28 @@ pub(crate) fn moves(timeline: &Timeline, settings: &MetricMoves) -> Came {
     if by_itself {
         return Came::unknown(format!("{detail}, beyond what it does by itself"));
     }
+    if let Some(delay) = longest_delay(timeline)
+        && found.iter().all(|one| cannot_show(one, times, delay))
+    {
+        let delay = Unit::Seconds.write(delay);
+        return Came::unknown(format!("{detail}, and a delay of {delay} alone does not make it so long"));
+    }
     Came::new(Verdict::Fail, detail)
+}
+
+/// The longest delay of a slow network, in seconds; none where nothing is held back.
+fn longest_delay(timeline: &Timeline) -> Option<f64> {
+    let delays = timeline.plan.steps.iter().filter_map(|step| match step {
+        Step::Slow(fault) => Some(fault.delay.0),
+        _ => None,
+    });
+    delays.max().filter(|delay| !delay.is_zero()).map(|delay| delay.as_secs_f64())
+}
+
+/// A slow network adds its delay to a time and no more. On a busy machine that may have taken so long before that the
+/// fault cannot make it so many times as long.
+fn cannot_show(one: &MetricMove, times: f64, delay: f64) -> bool {
+    one.unit == Unit::Seconds && one.before.is_some_and(|before| before * times > delay)
 }
 
 fn strongest<'a>(of: impl Iterator<Item = &'a MetricMove>) -> Option<&'a MetricMove> {

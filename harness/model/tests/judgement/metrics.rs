@@ -112,6 +112,21 @@ fn a_slow_disk_shows_in_mean_and_percentile() {
 }
 
 #[test]
+fn a_delay_cannot_show_where_a_time_was_long_already() {
+    let slow = "{component: etcd, metric: walFsync, atLeast: 3x}";
+    let syncs = |before: f64, during: f64| {
+        story(slow).told("metrics/etcd/cp2", move |_, _, t| syncs(t, before, during)).judged()
+    };
+    // The network is slow by 50 ms: three times 30 ms is more than that can do.
+    let busy = syncs(0.03, 0.06);
+    assert_eq!(first(&busy).verdict, Verdict::Inconclusive, "{}", first(&busy).detail);
+    assert!(first(&busy).detail.contains("a delay of 50.0 ms alone"), "{}", first(&busy).detail);
+    let quiet = syncs(0.01, 0.02);
+    assert_eq!(first(&quiet).verdict, Verdict::Fail, "{}", first(&quiet).detail);
+    assert_eq!(first(&syncs(0.03, 0.1)).verdict, Verdict::Pass, "what grew, grew");
+}
+
+#[test]
 fn a_metric_that_moves_by_itself_shows_nothing() {
     let gauge = "{component: kube-apiserver, metric: inflight, atLeast: 2x, on: any}";
     let restless = story(gauge).told("metrics/kube-apiserver/cp1", |_, n, t| {
