@@ -25,8 +25,15 @@ pub(super) fn of_transport(error: &(dyn Error + 'static)) -> Failure {
     }
 }
 
+/// What this process or its machine has run out of, by Linux' numbers: processes' and the system's open files, memory,
+/// addresses, buffers. Nobody was asked.
+const RUN_OUT: [i32; 5] = [24, 23, 12, 99, 105];
+
 fn classify(error: &(dyn Error + 'static)) -> Option<FailureClass> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
+        if error.raw_os_error().is_some_and(|number| RUN_OUT.contains(&number)) {
+            return Some(FailureClass::Observer);
+        }
         // An io::Error's source is that of the error within, which is left out.
         return error
             .get_ref()
@@ -67,8 +74,7 @@ fn of_io(kind: io::ErrorKind) -> Option<FailureClass> {
         // An address that cannot be reached: somebody said no at once.
         io::ErrorKind::ConnectionRefused
         | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable
-        | io::ErrorKind::AddrNotAvailable => FailureClass::Refused,
+        | io::ErrorKind::NetworkUnreachable => FailureClass::Refused,
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe

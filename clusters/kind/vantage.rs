@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use recoup_model::observation::{Failure, FailureClass};
@@ -17,6 +17,10 @@ pub(super) const PORT: u16 = 10900;
 /// The prober's deadline is this much shorter than the attempt's, so that its answer still comes in time.
 const MARGIN: Duration = Duration::from_millis(50);
 
+/// A detour by the prober that takes this long, and longer than the request itself, was not quick enough to tell
+/// whether that was: the node was starved where it touches neither route nor pod.
+const DETOUR: Duration = Duration::from_millis(500);
+
 /// What the prober answers.
 #[derive(Deserialize)]
 struct Fetched {
@@ -25,6 +29,8 @@ struct Fetched {
     body: String,
     class: String,
     message: String,
+    /// How long the request took, as the prober saw it.
+    micros: u64,
 }
 
 /// What the workload answers.
@@ -77,12 +83,16 @@ impl Vantage {
         let observer = |failure: Failure| {
             Failure::new(FailureClass::Observer, format!("prober on {from}: {}", failure.message))
         };
+        let asked = Instant::now();
         let body = match tokio::time::timeout(timeout, exchange).await {
             Err(_) => return Err(observer(failure::timed_out(timeout))),
             Ok(Err(error)) => return Err(observer(failure::of_transport(&error))),
             Ok(Ok(body)) => body,
         };
-        judge(parse(&body).map_err(observer)?)
+        judge(parse(&body).map_err(observer)?, asked.elapsed()).map_err(|failure| match failure.class {
+            FailureClass::Observer => observer(failure),
+            _ => failure,
+        })
     }
 
     /// The same to a pod of recoup's, directly or by its Service.
@@ -96,7 +106,14 @@ impl Vantage {
     }
 }
 
-fn judge(fetched: Fetched) -> Result<String, Failure> {
+/// What became of a request, where prober and request together took so long.
+fn judge(fetched: Fetched, took: Duration) -> Result<String, Failure> {
+    let own = Duration::from_micros(fetched.micros);
+    let detour = took.saturating_sub(own);
+    if detour > DETOUR.max(own) {
+        let message = format!("its answer came {} ms late", detour.as_millis());
+        return Err(Failure::new(FailureClass::Observer, message));
+    }
     if fetched.ok {
         return match failure::of_status(fetched.status, fetched.body.as_bytes()) {
             None => Ok(fetched.body),
@@ -118,7 +135,11 @@ mod tests {
     use super::*;
 
     fn judged(json: serde_json::Value) -> Result<String, FailureClass> {
-        judge(serde_json::from_value(json).unwrap()).map_err(|failure| failure.class)
+        taken(json, Duration::from_millis(2))
+    }
+
+    fn taken(json: serde_json::Value, took: Duration) -> Result<String, FailureClass> {
+        judge(serde_json::from_value(json).unwrap(), took).map_err(|failure| failure.class)
     }
 
     #[test]
@@ -130,7 +151,18 @@ mod tests {
         let failure = |class: &str| serde_json::json!({ "ok": false, "status": 0, "body": "", "class": class, "message": "m", "micros": 1 });
         assert_eq!(judged(failure("refused")), Err(FailureClass::Refused));
         assert_eq!(judged(failure("timeout")), Err(FailureClass::Timeout));
-        assert_eq!(judged(failure("news")), Err(FailureClass::Observer));
+        for local in ["local", "news"] {
+            assert_eq!(judged(failure(local)), Err(FailureClass::Observer));
+        }
+    }
+
+    #[test]
+    fn what_the_way_to_the_prober_took_is_not_the_clusters() {
+        let answer = |micros: u64| serde_json::json!({ "ok": true, "status": 200, "body": "b", "class": "", "message": "", "micros": micros });
+        let took = Duration::from_millis(1600);
+        assert_eq!(taken(answer(1_500_000), took), Ok("b".into()));
+        assert_eq!(taken(answer(900_000), took), Ok("b".into()));
+        assert_eq!(taken(answer(2_000), took), Err(FailureClass::Observer));
     }
 
     #[tokio::test]

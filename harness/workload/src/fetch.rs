@@ -20,7 +20,8 @@ pub struct Outcome {
     ok: bool,
     status: u16,
     body: String,
-    /// `refused`, `reset`, `timeout` or `malformed`; empty where it is ok.
+    /// `refused`, `reset`, `timeout`, `malformed`, or `local` where this program could not even ask; empty where it is
+    /// ok.
     class: &'static str,
     message: String,
     micros: u128,
@@ -134,9 +135,14 @@ fn read_answer(answer: &[u8]) -> Outcome {
     Outcome { ok: true, status, body, ..Outcome::default() }
 }
 
+/// What this process or its machine has run out of, by Linux' numbers: processes' and the system's open files, memory,
+/// addresses, buffers.
+const RUN_OUT: [i32; 5] = [24, 23, 12, 99, 105];
+
 /// The failure's class. An address that cannot be reached counts as refused: somebody said no at once.
 fn class(error: &io::Error) -> &'static str {
     match error.kind() {
+        _ if error.raw_os_error().is_some_and(|number| RUN_OUT.contains(&number)) => "local",
         ErrorKind::TimedOut | ErrorKind::WouldBlock => "timeout",
         ErrorKind::ConnectionReset
         | ErrorKind::ConnectionAborted
@@ -200,6 +206,8 @@ mod tests {
             "reset"
         );
         assert_eq!(fetched(server(b"SSH-2.0-x\r\n\r\n", Duration::ZERO)).class, "malformed");
+        // EMFILE: the service has said nothing.
+        assert_eq!(class(&io::Error::from_raw_os_error(24)), "local");
     }
 
     #[test]

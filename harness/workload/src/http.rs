@@ -86,8 +86,9 @@ fn converse(stream: TcpStream, handler: &impl Fn(&Request) -> Answer) -> io::Res
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_write_timeout(Some(WRITE))?;
-    let mut writer = stream.try_clone()?;
-    let mut reader = BufReader::new(stream);
+    // Both ways by one descriptor.
+    let mut writer = &stream;
+    let mut reader = BufReader::new(&stream);
     while let Some(request) = read_request(&mut reader)? {
         match request {
             Ok(request) => {
