@@ -183,7 +183,7 @@ impl Drop for CutOff<'_> {
         let Some(probe) = self.probe else { return };
         let done = probe.recorder.clock().now();
         let rate = &probe.stream.rate;
-        if done.since(self.sent) < rate.slow.unwrap_or(rate.timeout).0 {
+        if done.since(self.sent) < rate.patience() {
             return;
         }
         let failure = Some(Failure::new(FailureClass::Timeout, "no answer yet when observation ended"));

@@ -8,7 +8,7 @@ use crate::{
     metrics,
     observation::Observed,
     oracle::writes,
-    outage::{outages_beyond, unseen},
+    outage::{outages_beyond, outages_unanswered, unseen},
     slowdown,
     spec::{Assertion, Gap, Pattern, Share},
     standstill, states,
@@ -100,11 +100,15 @@ fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
         return nothing_fits(&settings.of);
     }
     let (max, end) = (settings.max, timeline.ended());
-    // Nothing may be lost where none is allowed; a late answer is none lost.
-    let late = if max.0.is_zero() { Duration::MAX } else { max.0 };
     let mut gravest: Option<Grave> = None;
     for series in &matching {
-        for outage in outages_beyond(&series.attempts, late) {
+        // Nothing may be lost where none is allowed; a late answer is none lost.
+        let outages = if max.0.is_zero() {
+            outages_unanswered(&series.attempts)
+        } else {
+            outages_beyond(&series.attempts, max.0)
+        };
+        for outage in outages {
             if outage.to.is_none_or(|to| to >= fault.low) {
                 let one = Grave::of(timeline, &series.stream.name, &outage, max, fault);
                 gravest = gravest.filter(|known| known.rank() >= one.rank()).or(Some(one));
@@ -164,8 +168,9 @@ impl Grave {
         } else {
             Verdict::Inconclusive
         };
-        let attempts =
-            if outage.failed == 1 { "1 attempt".to_owned() } else { format!("{} attempts", outage.failed) };
+        let reasons: Vec<&str> = outage.reasons.iter().map(|(reason, _)| reason.as_str()).collect();
+        let count = if outage.failed == 1 { "1 attempt" } else { &format!("{} attempts", outage.failed) };
+        let attempts = format!("{count} ({})", reasons.join(", "));
         let sent = if before { " sent before the fault" } else { "" };
         let still = still.map(|still| format!("; {still}")).unwrap_or_default();
         let words = format!("{stream}: worst outage {measure}, {attempts}{sent}{still}");
@@ -280,10 +285,10 @@ fn old_holder(timeline: &Timeline, lease: &str, fault: Moment) -> Came {
     // An answer that was asked for before the take-over may have been true when it was given.
     match since.iter().find(|(sent, _, holder)| sent >= taken && *holder == before) {
         Some((_, done, _)) => {
-            let later = Span(done.since(*taken));
+            let later = done.since(*taken).as_secs_f64();
             Came::new(
                 Verdict::Fail,
-                format!("{before} held the lease again {later} after {new} had taken it"),
+                format!("{before} held the lease again {later:.2} s after {new} had taken it"),
             )
         }
         None => Came::new(Verdict::Pass, format!("{new} took the lease and {before} never held it again")),
@@ -295,10 +300,11 @@ fn same_holder(timeline: &Timeline, lease: &str, fault: Moment) -> Came {
         return Came::unknown(format!("no holder of {lease} was seen before the fault"));
     };
     if let Some((_, done, other)) = since.iter().find(|(_, _, holder)| *holder != before) {
-        let (other, after) = (if other.is_empty() { "nobody" } else { other }, Span(done.since(fault.at)));
+        let other = if other.is_empty() { "nobody" } else { other };
+        let after = done.since(fault.at).as_secs_f64();
         return Came::new(
             Verdict::Fail,
-            format!("{before} lost the lease: {other} held it {after} after the fault"),
+            format!("{before} lost the lease: {other} held it {after:.2} s after the fault"),
         );
     }
     if since.len() < ENOUGH {

@@ -237,12 +237,13 @@ fn fails(timeline: &Timeline, pattern: &Pattern, fault: Moment) -> Found {
     }
     let mut first: Option<Moment> = None;
     for series in &matching {
-        let bad = series.attempts.iter().filter(|a| a.bad() && a.done >= fault.low).min_by_key(|a| a.done);
+        let bad = series.attempts.iter().filter(|a| a.bad() && a.done >= fault.low).min_by_key(|a| a.known());
         let outage = since_fault(series, fault).into_iter().next();
         if let (Some(bad), Some(outage)) = (bad, outage)
-            && first.is_none_or(|first| bad.done < first.at)
+            && first.is_none_or(|first| bad.known() < first.at)
         {
-            first = Some(Moment { low: outage.start_low.max(fault.low), at: bad.done, high: bad.done });
+            let at = bad.known().max(fault.low);
+            first = Some(Moment { low: outage.start_low.max(fault.low), at, high: at });
         }
     }
     first.map_or_else(|| Found::NotSeen(coarsest(timeline, &matching, fault)), Found::At)

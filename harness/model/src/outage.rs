@@ -12,7 +12,7 @@
 //!   apart, were all held up by the same thing: it ended an ordinary answer's time before the first of them. A late
 //!   answer that others overtook was late by itself, and ends nothing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     observation::FailureClass,
@@ -58,15 +58,24 @@ pub fn outages_beyond(attempts: &[Attempt], longest: Duration) -> Vec<Outage> {
     if attempts.iter().all(|attempt| !attempt.good() || attempt.own() <= longest) {
         return outages(attempts);
     }
-    let stricter = attempts.iter().cloned().map(|mut attempt| {
-        let late = attempt.own() > longest;
-        attempt.outcome = match attempt.outcome {
-            Outcome::Good(told) if late => Outcome::Slow(told),
-            other => other,
-        };
-        attempt
-    });
-    outages(&stricter.collect::<Vec<_>>())
+    outages_with(attempts, |attempt| match &attempt.outcome {
+        Outcome::Good(told) if attempt.own() > longest => Outcome::Slow(Arc::clone(told)),
+        other => other.clone(),
+    })
+}
+
+/// The same where only a request that got no answer at all counts, not one that was answered late.
+#[must_use]
+pub fn outages_unanswered(attempts: &[Attempt]) -> Vec<Outage> {
+    outages_with(attempts, |attempt| match &attempt.outcome {
+        Outcome::Slow(told) => Outcome::Good(Arc::clone(told)),
+        other => other.clone(),
+    })
+}
+
+fn outages_with(attempts: &[Attempt], outcome: impl Fn(&Attempt) -> Outcome) -> Vec<Outage> {
+    let others = attempts.iter().map(|attempt| Attempt { outcome: outcome(attempt), ..attempt.clone() });
+    outages(&others.collect::<Vec<_>>())
 }
 
 /// The median time of a good answer; zero where there is none.
@@ -94,7 +103,7 @@ fn outage(before: &[&Attempt], bad: &[&Attempt], after: &[&Attempt], usual: Dura
     // Only an attempt that was over by then can say that the service was still up.
     let last_good = before.iter().rev().find(|attempt| attempt.done <= first && attempt.told().is_some());
     let start_low = last_good.map_or(Offset(0), |attempt| attempt.sent);
-    let start_high = bad.iter().map(|attempt| attempt.done).min().unwrap_or(first);
+    let start_high = bad.iter().map(|attempt| attempt.known()).min().unwrap_or(first);
     let end_low = bad.last().map_or(first, |attempt| attempt.sent).max(start_low);
     // Attempts overlap: a later one may have been answered sooner. The last slow answer is an answer too.
     let late = bad.last().filter(|attempt| attempt.told().is_some()).map(|attempt| attempt.done);

@@ -11,7 +11,7 @@ use crate::{
     residue,
     spec::Assertion,
     time::Offset,
-    timeline::{Series, Timeline},
+    timeline::{Outcome, Series, Timeline},
 };
 
 /// Everything that is missing, each in a sentence; empty where the record can be judged.
@@ -184,6 +184,7 @@ fn baseline(timeline: &Timeline, series: &Series, reasons: &mut Vec<String>) {
     let inside: Vec<_> =
         series.attempts.iter().filter(|a| a.sent >= from && a.sent < to && a.done < to).collect();
     let bad = inside.iter().filter(|attempt| attempt.bad()).count();
+    let failed = inside.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Bad(_))).count();
     let counted = inside.iter().filter(|attempt| attempt.good()).count() + bad;
     let expected = to.since(from).as_micros() / series.stream.rate.period.0.as_micros().max(1);
     // A probe of one attempt a second has ten in a baseline of 10 s, of which the first and the last may
@@ -193,9 +194,9 @@ fn baseline(timeline: &Timeline, series: &Series, reasons: &mut Vec<String>) {
     let name = &series.stream.name;
     if (counted as u128) < wanted.max(1) {
         reasons.push(format!("{name}: {counted} attempts before the fault, at least {wanted} are needed"));
-    } else if bad > 0 && may_lose_nothing(timeline, series) {
+    } else if failed > 0 && may_lose_nothing(timeline, series) {
         reasons.push(format!(
-            "{name}: {bad} of {counted} attempts failed before anything was broken, and not one may fail afterwards"
+            "{name}: {failed} of {counted} attempts failed before anything was broken, and not one may fail afterwards"
         ));
     } else if bad >= 2 && bad * 50 > counted {
         reasons.push(format!("{name}: {bad} of {counted} attempts failed before anything was broken"));

@@ -38,6 +38,8 @@ pub struct Attempt {
     pub sent: Offset,
     /// When it ended.
     pub done: Offset,
+    /// When an answer would have been too late.
+    pub late: Offset,
     /// For how long the observer itself was not run meanwhile.
     pub held: Duration,
     /// How it ended.
@@ -49,6 +51,16 @@ impl Attempt {
     #[must_use]
     pub fn own(&self) -> Duration {
         self.done.since(self.sent).saturating_sub(self.held)
+    }
+
+    /// By when the service had been down for a moment, if it did not go well: who waits for longer than a slow answer
+    /// takes, in case one comes, learns nothing more of that when none does.
+    #[must_use]
+    pub fn known(&self) -> Offset {
+        match self.outcome {
+            Outcome::Bad(_) => self.done.min(self.late.plus(self.held)),
+            _ => self.done,
+        }
     }
 
     /// It was answered in time.
@@ -109,7 +121,8 @@ impl Series {
             }
         };
         let Sample { due, sent, done, .. } = *sample;
-        let mut attempt = Attempt { due, sent, done, held: Duration::ZERO, outcome };
+        let late = sent.plus(self.stream.rate.patience());
+        let mut attempt = Attempt { due, sent, done, late, held: Duration::ZERO, outcome };
         stalls.look(&mut attempt, &self.stream.rate);
         let at = self.attempts.iter().rposition(|other| other.sent <= attempt.sent).map_or(0, |n| n + 1);
         self.attempts.insert(at, attempt);

@@ -83,7 +83,7 @@ fn one(plan: &Plan, milestone: &Milestone, config: &Configuration) -> Result<Pre
 fn detection(plan: &Plan, milestone: &Milestone) -> (Duration, String) {
     let probes = &plan.probes;
     let rate = |name: &str, rate: Option<Rate>| {
-        let both = rate.map_or(Duration::ZERO, |rate| rate.period.0 + rate.timeout.0);
+        let both = rate.map_or(Duration::ZERO, |rate| rate.period.0 + rate.patience());
         (both, format!("probe `{name}`"))
     };
     match &milestone.when {

@@ -1,5 +1,7 @@
 //! Which probes run, how often, and how long each attempt may take.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +87,14 @@ impl RateSpec {
     }
 }
 
+impl Rate {
+    /// After this long without an answer, an attempt counts against the service.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.slow.map_or(self.timeout.0, |slow| slow.0.min(self.timeout.0))
+    }
+}
+
 impl ProbeSpecs {
     /// Kept connections to API servers: every 100 ms, 1 s each.
     #[must_use]
@@ -122,10 +132,11 @@ impl ProbeSpecs {
         self.node_leases.or(true, Span::seconds(1), Span::seconds(1), None)
     }
 
-    /// The workload: every 100 ms, 1 s each.
+    /// The workload: every 100 ms, 3 s each, so that a request that is answered late can be told from one that is
+    /// lost: TCP sends what was dropped a second time after 1 s (RFC 6298). Slower than 1 s counts as an outage.
     #[must_use]
     pub fn workload(&self) -> Option<Rate> {
-        self.workload.or(true, Span::millis(100), Span::seconds(1), None)
+        self.workload.or(true, Span::millis(100), Span::seconds(3), Some(Span::seconds(1)))
     }
 
     /// Health checks: every 200 ms, 1 s each.
