@@ -18,7 +18,8 @@ pub(super) const PORT: u16 = 10900;
 const MARGIN: Duration = Duration::from_millis(50);
 
 /// A detour by the prober that takes this long, and longer than the request itself, was not quick enough to tell
-/// whether that was: the node was starved where it touches neither route nor pod.
+/// whether the answer was: the node was starved where it touches neither route nor pod. A failure is one however late
+/// the news of it.
 const DETOUR: Duration = Duration::from_millis(500);
 
 /// What the prober answers.
@@ -110,14 +111,14 @@ impl Vantage {
 fn judge(fetched: Fetched, took: Duration) -> Result<String, Failure> {
     let own = Duration::from_micros(fetched.micros);
     let detour = took.saturating_sub(own);
-    if detour > DETOUR.max(own) {
-        let message = format!("its answer came {} ms late", detour.as_millis());
-        return Err(Failure::new(FailureClass::Observer, message));
-    }
     if fetched.ok {
         return match failure::of_status(fetched.status, fetched.body.as_bytes()) {
-            None => Ok(fetched.body),
             Some(failure) => Err(failure),
+            None if detour > DETOUR.max(own) => {
+                let message = format!("the answer was {} ms late in coming by it", detour.as_millis());
+                Err(Failure::new(FailureClass::Observer, message))
+            }
+            None => Ok(fetched.body),
         };
     }
     let class = match fetched.class.as_str() {
@@ -163,6 +164,8 @@ mod tests {
         assert_eq!(taken(answer(1_500_000), took), Ok("b".into()));
         assert_eq!(taken(answer(900_000), took), Ok("b".into()));
         assert_eq!(taken(answer(2_000), took), Err(FailureClass::Observer));
+        let refused = serde_json::json!({ "ok": false, "status": 0, "body": "", "class": "refused", "message": "m", "micros": 900 });
+        assert_eq!(taken(refused, took), Err(FailureClass::Refused), "however late the news");
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
 use recoup_clusters::{Attempt, Cluster};
 use recoup_model::{
     event::{Event, Sample},
-    observation::{Failure, FailureClass, Observation, Observed},
+    observation::{Failure, FailureClass, Observed},
     plan::Stream,
     time::Offset,
 };
@@ -76,10 +76,11 @@ impl Probes {
                 latest: latest.clone(),
             };
             let first = begin + phase(index, stream.rate.period.0);
-            match stream.observation {
-                Observation::Converge | Observation::Schedule => tasks.spawn(probe.one_by_one(first)),
-                _ => tasks.spawn(probe.on_schedule(first)),
-            };
+            if stream.observation.unscheduled() {
+                tasks.spawn(probe.one_by_one(first));
+            } else {
+                tasks.spawn(probe.on_schedule(first));
+            }
         }
         Probes { tasks, latest }
     }

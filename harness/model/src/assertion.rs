@@ -104,7 +104,7 @@ fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
     for series in &matching {
         // Nothing may be lost where none is allowed; a late answer is none lost.
         let outages = if max.0.is_zero() {
-            outages_unanswered(&series.attempts)
+            outages_unanswered(&series.attempts, series.last_awaited(end))
         } else {
             outages_beyond(&series.attempts, max.0)
         };
@@ -116,7 +116,7 @@ fn gap(timeline: &Timeline, settings: &Gap, fault: Moment) -> Came {
         }
     }
     // Where not one request may fail, an attempt that nobody can speak of counts.
-    let lost = if max.0.is_zero() { lost(&matching, fault) } else { Vec::new() };
+    let lost = if max.0.is_zero() { lost(&matching, fault, end) } else { Vec::new() };
     let blind = unseen_longer(&matching, max, fault, end).or_else(|| too_many(&lost));
     let Some(Grave { verdict, measure, words, over, .. }) = gravest else {
         if let Some(blind) = blind {
@@ -183,11 +183,12 @@ impl Grave {
     }
 }
 
-/// By stream: the attempts since the fault that recoup itself lost, and how many there were.
-fn lost<'t>(matching: &[&'t Series], fault: Moment) -> Vec<(usize, usize, &'t str)> {
+/// By stream: the attempts since the fault that recoup itself lost or gave up, and how many there were.
+fn lost<'t>(matching: &[&'t Series], fault: Moment, end: Offset) -> Vec<(usize, usize, &'t str)> {
     let each = matching.iter().map(|series| {
         let since = || series.attempts.iter().filter(|attempt| attempt.sent >= fault.low);
-        let lost = since().filter(|attempt| attempt.outcome == Outcome::Lost).count();
+        let last = series.last_awaited(end);
+        let lost = since().filter(|one| one.outcome == Outcome::Lost || one.cut_off(last)).count();
         (lost, since().count(), series.stream.name.as_str())
     });
     each.collect()
@@ -205,7 +206,7 @@ fn unseen_longer(matching: &[&Series], max: Span, fault: Moment, end: Offset) ->
     let longest = matching.iter().filter_map(|series| {
         let rate = &series.stream.rate;
         // Observation ends with attempts under way.
-        let end = end.minus(rate.timeout.0.max(rate.period.0));
+        let end = end.minus(rate.patience().max(rate.period.0));
         let unseen = unseen(&series.attempts, fault.low, end);
         let allowed = max.0.max(rate.period.0 * 3).max(MOMENT);
         (unseen > allowed).then_some((unseen, &series.stream.name))
@@ -214,9 +215,9 @@ fn unseen_longer(matching: &[&Series], max: Span, fault: Moment, end: Offset) ->
     Some(format!("{stream} was not asked for {:.2} s, in which nobody saw how it was", unseen.as_secs_f64()))
 }
 
-/// The attempts that began after the last injection and ended before the first undo.
+/// The attempts that began after the last injection and of which was known before the first undo how they went.
 fn during(attempts: &[Attempt], from: Offset, to: Offset) -> impl Iterator<Item = &Attempt> {
-    attempts.iter().filter(move |attempt| attempt.sent >= from && attempt.done <= to)
+    attempts.iter().filter(move |attempt| attempt.sent >= from && attempt.known() <= to)
 }
 
 fn share(timeline: &Timeline, settings: &Share, counts: impl Fn(&Attempt) -> bool, word: &str) -> Came {
@@ -330,7 +331,7 @@ fn no_replacement(timeline: &Timeline, fault: Moment) -> Came {
     }
     let mut served = 0;
     for attempt in timeline.series.iter().flat_map(|series| during(&series.attempts, fault.low, undo)) {
-        if let Some(Observed::Served { pod }) = attempt.told() {
+        if let Some(Observed::Served { pod }) = attempt.told().filter(|_| attempt.done <= undo) {
             served += 1;
             if !known(pod) {
                 return Came::new(

@@ -73,6 +73,10 @@ impl Live {
     pub fn settled(&self, now: Offset) -> bool {
         let timeline = &self.timeline;
         let plan = &timeline.plan;
+        // What is waited for longer than counts as slow is known so much later.
+        let scheduled = timeline.series.iter().filter(|series| !series.stream.observation.unscheduled());
+        let waits = scheduled.map(|Series { stream, .. }| stream.rate.timeout.0 - stream.rate.patience());
+        let now = now.minus(waits.max().unwrap_or_default());
         let Some(undo) = timeline.undo() else { return false };
         // What was not seen yet may still come: it is waited for a little longer than for a window.
         let quiet = undo.at.plus(plan.stable.0.max(UNSEEN.0));

@@ -237,12 +237,13 @@ fn fails(timeline: &Timeline, pattern: &Pattern, fault: Moment) -> Found {
     }
     let mut first: Option<Moment> = None;
     for series in &matching {
-        let bad = series.attempts.iter().filter(|a| a.bad() && a.done >= fault.low).min_by_key(|a| a.known());
+        let bad = series.attempts.iter().filter(|a| a.bad() && a.known() >= fault.low);
+        let bad = bad.min_by_key(|attempt| attempt.known());
         let outage = since_fault(series, fault).into_iter().next();
         if let (Some(bad), Some(outage)) = (bad, outage)
             && first.is_none_or(|first| bad.known() < first.at)
         {
-            let at = bad.known().max(fault.low);
+            let at = bad.known();
             first = Some(Moment { low: outage.start_low.max(fault.low), at, high: at });
         }
     }

@@ -178,6 +178,12 @@ pub enum Observation {
 }
 
 impl Observation {
+    /// An attempt takes as long as the cluster needs for a piece of work on one object: the next waits for its end.
+    #[must_use]
+    pub fn unscheduled(&self) -> bool {
+        matches!(self, Observation::Converge | Observation::Schedule)
+    }
+
     /// The stream's name, as patterns in suites match it: segments parted by `/`.
     ///
     /// `api/read/<endpoint>/<conn>`, `api/cached/…`, `api/write/…`, `etcd/status/<node>`,

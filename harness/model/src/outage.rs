@@ -1,8 +1,8 @@
 //! Outages of one stream, from its attempts: bounds that hold, and the most likely moments between them.
 //!
 //! The bounds follow from little: an attempt that failed met the service while it was down at some moment
-//! between its sending and its end, one that was answered met it while it was up. The estimates assume more,
-//! and are for the figure in the middle only:
+//! between its sending and its end (or when it was slow, if that was sooner), one that was answered met it while it was
+//! up. The estimates assume more, and are for the figure in the middle only:
 //!
 //! - A quick failure (refused, reset, a 5xx) happened when it came; the outage began between the last good
 //!   answer and it, and ended between the last such failure and the sending of the first attempt that went well.
@@ -64,11 +64,13 @@ pub fn outages_beyond(attempts: &[Attempt], longest: Duration) -> Vec<Outage> {
     })
 }
 
-/// The same where only a request that got no answer at all counts, not one that was answered late.
+/// The same where only a request that got no answer at all counts, not one that was answered late, nor one of those
+/// sent after `last` that was still waited for when observation ended.
 #[must_use]
-pub fn outages_unanswered(attempts: &[Attempt]) -> Vec<Outage> {
+pub fn outages_unanswered(attempts: &[Attempt], last: Offset) -> Vec<Outage> {
     outages_with(attempts, |attempt| match &attempt.outcome {
         Outcome::Slow(told) => Outcome::Good(Arc::clone(told)),
+        _ if attempt.cut_off(last) => Outcome::Lost,
         other => other.clone(),
     })
 }

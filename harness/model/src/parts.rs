@@ -127,7 +127,7 @@ pub(crate) fn of_part(series: &Series, span: &PartSpan) -> PartResult {
         part: span.part,
         answered: times.len() as u64,
         failed: failed as u64,
-        percentiles: percentiles(&times, failed, series.stream.rate.timeout.0),
+        percentiles: percentiles(&times, failed, series.stream.rate.patience()),
     }
 }
 

@@ -160,11 +160,6 @@ fn effect(timeline: &Timeline, reasons: &mut Vec<String>) {
     }
 }
 
-/// A stream whose attempts take as long as the cluster needs for a piece of work: it keeps no schedule.
-fn unscheduled(series: &Series) -> bool {
-    matches!(series.stream.observation, Observation::Converge | Observation::Schedule)
-}
-
 /// A `gap` of no length is asserted of it: what loses one attempt by itself is nothing to assert that of.
 fn may_lose_nothing(timeline: &Timeline, series: &Series) -> bool {
     let targets = timeline.targets();
@@ -182,15 +177,18 @@ const FEWEST: u128 = 10;
 fn baseline(timeline: &Timeline, series: &Series, reasons: &mut Vec<String>) {
     let (from, to): (Offset, Offset) = (timeline.started(), timeline.baseline_end());
     let inside: Vec<_> =
-        series.attempts.iter().filter(|a| a.sent >= from && a.sent < to && a.done < to).collect();
+        series.attempts.iter().filter(|a| a.sent >= from && a.sent < to && a.known() < to).collect();
     let bad = inside.iter().filter(|attempt| attempt.bad()).count();
     let failed = inside.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Bad(_))).count();
     let counted = inside.iter().filter(|attempt| attempt.good()).count() + bad;
     let expected = to.since(from).as_micros() / series.stream.rate.period.0.as_micros().max(1);
     // A probe of one attempt a second has ten in a baseline of 10 s, of which the first and the last may
     // fall outside of it.
-    let wanted =
-        if unscheduled(series) { 1 } else { (expected * 8 / 10).max(FEWEST.min(expected.saturating_sub(2))) };
+    let wanted = if series.stream.observation.unscheduled() {
+        1
+    } else {
+        (expected * 8 / 10).max(FEWEST.min(expected.saturating_sub(2)))
+    };
     let name = &series.stream.name;
     if (counted as u128) < wanted.max(1) {
         reasons.push(format!("{name}: {counted} attempts before the fault, at least {wanted} are needed"));

@@ -54,13 +54,17 @@ impl Attempt {
     }
 
     /// By when the service had been down for a moment, if it did not go well: who waits for longer than a slow answer
-    /// takes, in case one comes, learns nothing more of that when none does.
+    /// takes, in case one comes, learns nothing more of that whether one does or not.
     #[must_use]
     pub fn known(&self) -> Offset {
-        match self.outcome {
-            Outcome::Bad(_) => self.done.min(self.late.plus(self.held)),
-            _ => self.done,
-        }
+        if self.bad() { self.done.min(self.late.plus(self.held)) } else { self.done }
+    }
+
+    /// It was sent after the last one whose deadline observation saw, and had no answer by its end: whether it would
+    /// have had one in time nobody knows.
+    #[must_use]
+    pub fn cut_off(&self, last: Offset) -> bool {
+        self.sent > last && self.outcome == Outcome::Bad(FailureClass::Timeout)
     }
 
     /// It was answered in time.
@@ -100,6 +104,12 @@ impl Series {
     #[must_use]
     pub fn new(stream: Stream) -> Series {
         Series { stream, attempts: Vec::new(), last: None }
+    }
+
+    /// When the last attempt was sent whose deadline came before that end of observation.
+    #[must_use]
+    pub fn last_awaited(&self, end: Offset) -> Offset {
+        end.minus(self.stream.rate.timeout.0)
     }
 
     /// Adds an attempt: samples come at completion, so an earlier one may come later.

@@ -146,7 +146,8 @@ pub struct Outage {
     pub from: Offset,
     /// When the first good answer after it came; none while it lasted.
     pub to: Option<Offset>,
-    /// The true start lies between the last good attempt before and the end of the first failing one.
+    /// The true start lies between the last good attempt before and the moment at which the first failing one had failed
+    /// or was slow.
     pub start_low: Offset,
     /// See `start_low`.
     pub start_high: Offset,

@@ -115,7 +115,7 @@ pub(super) fn silence(timeline: &Timeline) -> Vec<Evidence> {
 fn looked(streams: &[&Series], silenced: &Silenced, held: Held, first: bool) -> Option<(bool, String)> {
     let certain = |series: &&&Series| {
         let rate = &series.stream.rate;
-        let least = rate.period.0 + if silenced.hangs { rate.timeout.0 } else { Duration::ZERO } + SLACK;
+        let least = rate.period.0 + if silenced.hangs { rate.patience() } else { Duration::ZERO } + SLACK;
         silenced.lasts.is_some_and(|lasts| lasts > least)
     };
     let answered_before = |series: &&&Series| {

@@ -85,7 +85,7 @@ fn longest_delay(timeline: &Timeline) -> Option<f64> {
 /// A slow network adds its delay to a time and no more. On a busy machine that may have taken so long before that the
 /// fault cannot make it so many times as long.
 fn cannot_show(one: &MetricMove, times: f64, delay: f64) -> bool {
-    one.unit == Unit::Seconds && one.before.is_some_and(|before| before * times > delay)
+    one.unit == Unit::Seconds && one.before.is_some_and(|before| before * (times - 1.0) > delay)
 }
 
 fn strongest<'a>(of: impl Iterator<Item = &'a MetricMove>) -> Option<&'a MetricMove> {

@@ -210,7 +210,7 @@ pub struct Nothing {}
 pub struct Gap {
     /// Which streams.
     pub of: Pattern,
-    /// The longest outage allowed; `0s` allows not one failed attempt.
+    /// The longest outage allowed; `0s` allows not one that got no answer, while a late one is none lost.
     pub max: Span,
 }
 

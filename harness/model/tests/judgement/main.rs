@@ -4,6 +4,7 @@ mod common;
 mod evidence;
 mod found;
 mod judge;
+mod late;
 mod load;
 mod metrics;
 mod oracles;

@@ -54,12 +54,12 @@ fn an_answer_that_would_have_been_read_in_time_is_no_slow_one() {
     // Recorded before and after what it held up.
     for recorded in [32.2, 34.0] {
         let judged = |stalls: Vec<Record>| {
-            let story = kill(&asserted(&format!("gap: {{of: {STREAM}, max: 500ms}}")))
+            let story = kill(&asserted(&format!("gap: {{of: {STREAM}, max: 1500ms}}")))
                 .takes(STREAM, |_, t| if (30.0..32.2).contains(&t) { 32.205 - t } else { 0.005 });
             Story { more: stalls, ..story }.judged()
         };
         let stall = |from, to| Record { at: at(recorded), ..stalled(from, to) };
-        // All were answered at once: the service may have been down for most of that time or for none of it.
+        // All were answered at once: it was down once the first of them had been slow, and before that perhaps.
         assert_eq!(judged(vec![]).verdict, Verdict::Inconclusive);
         let held = judged(vec![stall(29.99, 32.2)]);
         assert_eq!(held.verdict, Verdict::Pass, "{:?}", held.reasons);
