@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use recoup_model::{
     action::{ActionReport, NodeAction, Process, ProcessId, ProcessState, Signal},
     event::{Event, Phase, Record, Sample, Stage},
+    judge::Live,
     observation::{Failure, FailureClass, NodeState, Observation, Observed, PodState},
     plan::{Plan, Stream},
     spec::{LoadStep, Step, load},
@@ -250,6 +251,13 @@ impl Story {
 
     pub fn judged(&self) -> ExperimentResult {
         recoup_model::judge(&self.plan, &cluster(), &self.records())
+    }
+
+    /// What is known of it by that second.
+    pub fn live(&self, until: f64) -> Live {
+        let mut live = Live::new(&self.plan, &cluster());
+        self.records().iter().filter(|record| record.at <= at(until)).for_each(|record| live.push(record));
+        live
     }
 
     /// Reads back everything that was acknowledged, but for what `lose` names.

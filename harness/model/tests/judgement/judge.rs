@@ -2,7 +2,6 @@
 
 use crate::common::{FAULT, Story, at, cluster, member_told, nodes, pod, process, well};
 use recoup_model::{
-    Live,
     event::{Event, Record},
     observation::{Failure, FailureClass, Observed},
     predict::Prediction,
@@ -365,11 +364,7 @@ fn processes_must_be_others_and_back_in_time() {
 #[test]
 fn it_is_settled_once_all_has_come_and_held() {
     let story = lease(5.0).down("api/write/cp1", FAULT, FAULT + 8.0);
-    let settled = |until: f64| {
-        let mut live = Live::new(&story.plan, &cluster());
-        story.records().iter().filter(|record| record.at <= at(until)).for_each(|record| live.push(record));
-        live.settled(at(until))
-    };
+    let settled = |until: f64| story.live(until).settled(at(until));
     assert!(!settled(FAULT + 4.0), "no new holder yet");
     assert!(!settled(FAULT + 7.0), "a point of view still fails");
     assert!(!settled(FAULT + 10.0), "the window of stability is not over");
@@ -414,11 +409,8 @@ fn a_baseline_that_was_not_quiet_begins_again_and_the_last_one_counts() {
     let mut story =
         kill(&asserted("gap: {of: api/write/*/reused, max: 30s}")).down("api/write/cp2", 0.5, 2.0);
     assert_eq!(story.judged().verdict, Verdict::Inconclusive);
-    let unquiet = |story: &Story| {
-        let mut live = Live::new(&story.plan, &cluster());
-        story.records().iter().filter(|r| r.at < at(FAULT)).for_each(|record| live.push(record));
-        live.unquiet()
-    };
+    // Just before the fault, which ends the baseline.
+    let unquiet = |story: &Story| story.live(FAULT - 1e-6).unquiet();
     assert!(unquiet(&story)[0].contains("failed before anything was broken"), "{:?}", unquiet(&story));
     let phase = recoup_model::event::Phase::Baseline;
     story.more.push(Record { at: at(2.5), event: Event::PhaseStarted { phase } });

@@ -1,11 +1,12 @@
 //! The workload is waited for longer than it may take: a late answer is none lost, and what hangs hangs all the same.
 
+use std::ops::Range;
+
 use crate::{
-    common::{FAULT, Story, at, cluster, well},
+    common::{FAULT, Story, at, well},
     judge::{STOP, assert_bounds, asserted, kill, within},
 };
 use recoup_model::{
-    judge::Live,
     observation::FailureClass,
     verdict::{ExperimentResult, Outage, Verdict},
 };
@@ -23,6 +24,22 @@ fn frozen(story: Story, from: f64, to: f64) -> Story {
         if late { Err(FailureClass::Timeout) } else { Ok(well(stream, n)) }
     });
     told.takes(OF, move |_, t| waits(t).min(DEADLINE).min(ends - t))
+}
+
+/// Requests sent in the one time get no answer, though they are waited for while observation lasts; those sent in the
+/// other are refused.
+fn met(story: Story, hangs: Range<f64>, refuses: Range<f64>) -> Story {
+    let (ends, waits) = (story.ends, hangs.clone());
+    let story = story.told(OF, move |stream, n, t| {
+        if hangs.contains(&t) {
+            Err(FailureClass::Timeout)
+        } else if refuses.contains(&t) {
+            Err(FailureClass::Refused)
+        } else {
+            Ok(well(stream, n))
+        }
+    });
+    story.takes(OF, move |_, t| if waits.contains(&t) { DEADLINE.min(ends - t) } else { 0.005 })
 }
 
 fn none_lost() -> Story {
@@ -53,14 +70,7 @@ fn a_late_answer_is_none_lost() {
 /// Nor one that was still waited for when observation ended; where they are many, nobody knows.
 #[test]
 fn what_is_cut_off_is_none_lost() {
-    let cut_off = |from: f64, to: f64| {
-        let story = none_lost().told(OF, move |stream, n, t| match (from..to).contains(&t) {
-            true => Err(FailureClass::Timeout),
-            false => Ok(well(stream, n)),
-        });
-        let ends = story.ends;
-        story.takes(OF, move |_, t| if (from..to).contains(&t) { ends - t } else { 0.005 }).judged()
-    };
+    let cut_off = |from: f64, to: f64| met(none_lost(), from..to, 0.0..0.0).judged();
     let one = cut_off(58.75, 58.85);
     assert_eq!(one.verdict, Verdict::Pass, "{:?}", one.reasons);
     assert!(one.assertions[0].detail.contains("recoup itself lost 1"), "{}", one.assertions[0].detail);
@@ -100,49 +110,23 @@ fn what_began_before_the_fault_is_not_its_doing() {
 #[test]
 fn a_request_lost_before_the_fault_is_not_its_beginning() {
     let story = kill(&within(&format!("{{fails: {OF}}}")).replace("10s", "15s"));
-    let (one, onset) = (FAULT - 2.45..FAULT - 2.35, FAULT + 10.0..FAULT + 12.0);
-    let lost = one.clone();
-    let story = story.told(OF, move |stream, n, t| {
-        if lost.contains(&t) {
-            Err(FailureClass::Timeout)
-        } else if onset.contains(&t) {
-            Err(FailureClass::Refused)
-        } else {
-            Ok(well(stream, n))
-        }
-    });
-    let judged = story.takes(OF, move |_, t| if one.contains(&t) { DEADLINE } else { 0.005 }).judged();
+    let judged = met(story, FAULT - 2.45..FAULT - 2.35, FAULT + 10.0..FAULT + 12.0).judged();
     assert_bounds(&judged, 10.0, 0.4);
 }
 
 /// What has hung for less than three seconds is not recorded yet.
 #[test]
 fn it_is_not_settled_while_requests_may_hang_unseen() {
-    let refused = |from: f64, to: f64| {
-        let milestone = within("{stable: api/write/cp2/reused}");
-        let (down, hangs) = (FAULT..FAULT + 8.0, from..to);
-        let waits = hangs.clone();
-        let story = kill(&milestone).told(OF, move |stream, n, t| {
-            if down.contains(&t) {
-                Err(FailureClass::Refused)
-            } else if hangs.contains(&t) {
-                Err(FailureClass::Timeout)
-            } else {
-                Ok(well(stream, n))
-            }
-        });
-        let story = story.takes(OF, move |_, t| if waits.contains(&t) { DEADLINE } else { 0.005 });
-        story.down("api/write/cp2", FAULT, FAULT + 8.0)
+    let down = FAULT..FAULT + 8.0;
+    let hanging = |hangs: Range<f64>| {
+        let story = kill(&within("{stable: api/write/cp2/reused}"));
+        met(story, hangs, down.clone()).down("api/write/cp2", down.start, down.end)
     };
-    let settled = |story: &Story, until: f64| {
-        let mut live = Live::new(&story.plan, &cluster());
-        story.records().iter().filter(|record| record.at <= at(until)).for_each(|record| live.push(record));
-        live.settled(at(until))
-    };
-    let again = refused(FAULT + 9.0, FAULT + 20.0);
+    let again = hanging(FAULT + 9.0..FAULT + 20.0);
     for tenth in 0..120 {
         let until = FAULT + 8.0 + f64::from(tenth) / 10.0;
-        assert!(!settled(&again, until), "{until}");
+        assert!(!again.live(until).settled(at(until)), "{until}");
     }
-    assert!(settled(&refused(0.0, 0.0), FAULT + 13.5), "it is, where none do");
+    let until = FAULT + 13.5;
+    assert!(hanging(0.0..0.0).live(until).settled(at(until)), "it is, where none do");
 }
